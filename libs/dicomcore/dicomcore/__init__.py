@@ -1,0 +1,1 @@
+"""The domain of DicomTools, pure: no socket, file, clock, thread, event loop or logger."""
