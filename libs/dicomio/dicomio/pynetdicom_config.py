@@ -1,0 +1,18 @@
+"""pynetdicom's process-wide switches, set in one place."""
+
+from __future__ import annotations
+
+from pynetdicom import _config
+
+
+def configure() -> None:
+    """Set what pynetdicom keeps for the whole process; any number of calls, from any thread.
+
+    Call it before an `AE` is made.
+    """
+    # any UID may be a storage class: private ones, and those younger than the library
+    _config.UNRESTRICTED_STORAGE_SERVICE = True
+    # its default handlers write each message, identifiers of patients included, to the log
+    _config.LOG_HANDLER_LEVEL = "none"
+    _config.LOG_REQUEST_IDENTIFIERS = False
+    _config.LOG_RESPONSE_IDENTIFIERS = False
