@@ -14,7 +14,7 @@ from typing import Protocol
 
 from pydicom import Dataset
 
-from dicomcore.model import InstanceHeader
+from dicomcore.model import InstanceHeader, Level, Relation
 from dicomcore.received import Received
 from dicomcore.uids import InstanceRef, InstanceUID, SeriesUID, StudyUID
 
@@ -273,8 +273,20 @@ class IndexCounts:
 
     patients: int
     instances: int
+    """Objects: every version of every instance, readable or not."""
     unreadable: int
+    """Of these, the ones without a header."""
     conflicts: int
+    """SOP Instance UIDs with more than one version."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class IncomingReference:
+    """A reference seen from its target: who holds it."""
+
+    source: InstanceRef
+    relation: Relation
+    level: Level
 
 
 class IndexDb(Protocol):
@@ -292,8 +304,18 @@ class IndexDb(Protocol):
         """Return every readable version of every instance of a patient; empty if unknown."""
         ...
 
-    async def patients(self, *, after: str = "", limit: int = 100) -> Sequence[PatientSummary]:
-        """Return patients by ID, from the first one above `after`."""
+    async def referenced_by(self, uid: str, *, limit: int = 1000) -> Sequence[IncomingReference]:
+        """Return who references an instance, series, study or frame, sorted; at most `limit`."""
+        ...
+
+    async def patients(
+        self, *, after: str | None = None, limit: int = 100
+    ) -> Sequence[PatientSummary]:
+        """Return patients in code point order of their ID, from the first one above `after`.
+
+        None starts at the beginning, where the patient without an ID is: Patient ID (0010,0020)
+        may be empty (type 2). Instances are counted once, however many versions there are.
+        """
         ...
 
     async def counts(self) -> IndexCounts:
@@ -302,6 +324,10 @@ class IndexDb(Protocol):
 
     async def clear(self) -> None:
         """Forget everything, before a rebuild."""
+        ...
+
+    async def healthy(self) -> bool:
+        """Return whether the index would answer now."""
         ...
 
     async def close(self) -> None:
