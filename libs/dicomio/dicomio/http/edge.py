@@ -1,0 +1,173 @@
+"""The HTTP edge: request ID, admission, errors to problems, one canonical log line per request."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Histogram
+from structlog.contextvars import bound_contextvars
+
+from dicomcore.errors import DicomToolsError
+from dicomio.http.auth import BearerToken, admit
+from dicomio.http.binding import bind, respond
+from dicomio.http.problems import (
+    HttpProblem,
+    problem_of_status,
+    response_of,
+    response_of_error,
+    unexpected,
+)
+from dicomio.http.routes import AnyRoute
+
+log = structlog.get_logger(__name__)
+Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+REQUEST_ID = web.RequestKey("request_id", str)
+ROUTE = web.RequestKey("route", object)
+_PREPARED = web.RequestKey("prepared", web.StreamResponse)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_UNMATCHED = "unmatched"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Set where a handler has not set its own."""
+
+
+class Edge:
+    """What surrounds every handler of one application."""
+
+    def __init__(
+        self,
+        *,
+        token: BearerToken | None,
+        registry: CollectorRegistry,
+        routes: dict[tuple[str, str], AnyRoute],
+    ) -> None:
+        """`routes` are by method and template."""
+        self._token = token
+        self._routes = routes
+        self._duration = Histogram(
+            "http_request_duration_seconds",
+            "Time from the request's head to the end of its answer",
+            ("method", "route", "status"),
+            registry=registry,
+        )
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Next) -> web.StreamResponse:
+        """Answer every request, whatever happens, and write its canonical line."""
+        given = request.headers.get("X-Request-ID", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request[REQUEST_ID] = request_id
+        started = time.perf_counter()
+        with bound_contextvars(request_id=request_id):
+            status = 499  # the caller left, or the server stopped, before there was an answer
+            try:
+                response = await self._answered(request, handler, request_id)
+                status = response.status
+                return response
+            finally:
+                self._account(request, status, time.perf_counter() - started)
+
+    async def prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Complete the headers of an answer; a signal, so that streams have them too."""
+        request[_PREPARED] = response
+        response.headers["X-Request-ID"] = request.get(REQUEST_ID, "")
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+
+    async def _answered(
+        self, request: web.Request, handler: Next, request_id: str
+    ) -> web.StreamResponse:
+        try:
+            route = self._route(request)
+            # unknown paths too: who may not call learns nothing, not even which paths there are
+            admit(request, self._token, public=route is not None and route.public)
+            return await handler(request)
+        except HttpProblem as exc:
+            problem = problem_of_status(
+                exc.status, request_id=request_id, detail=exc.detail, fields=exc.fields
+            )
+            return response_of(problem, exc.headers)
+        except DicomToolsError as exc:
+            log.info(
+                "request_refused", error=type(exc).__name__, problem=exc.sentence, **_safe(exc)
+            )
+            return response_of_error(exc, request_id=request_id)
+        except web.HTTPException as exc:
+            return _framework(exc, request_id)
+        except Exception:
+            log.exception("request_failed", route=_template(request))
+            return self._unexpected(request, request_id)
+
+    def _unexpected(self, request: web.Request, request_id: str) -> web.StreamResponse:
+        begun: web.StreamResponse | None = request.get(_PREPARED)
+        if begun is None:
+            return response_of(unexpected(request_id))
+        # the head is out: cut the connection, so that the caller does not take a part for the whole
+        if request.transport is not None:
+            request.transport.abort()
+        return begun
+
+    def _account(self, request: web.Request, status: int, seconds: float) -> None:
+        template = _template(request)
+        route = self._route(request)
+        method = request.method if request.method in _METHODS else "other"
+        self._duration.labels(method, template, str(status)).observe(seconds)
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            write = log.error
+        elif status > HTTPStatus.INTERNAL_SERVER_ERROR:
+            write = log.warning
+        else:
+            write = log.debug if route is not None and route.quiet else log.info
+        write(
+            "request_answered",
+            method=method,
+            route=template,
+            status=status,
+            duration_ms=round(seconds * 1000, 1),
+        )
+
+    def _route(self, request: web.Request) -> AnyRoute | None:
+        method = "GET" if request.method == "HEAD" else request.method
+        return self._routes.get((method, _template(request)))
+
+
+def handler_of(route: AnyRoute) -> Next:
+    """Return the framework's handler of a route."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        call = await bind(route, request, request_id=request[REQUEST_ID])
+        return respond(route, request, await route.handler(call))
+
+    return handle
+
+
+def _template(request: web.Request) -> str:
+    """Return the route's template; the path itself may hold a patient ID."""
+    resource = request.match_info.route.resource
+    return _UNMATCHED if resource is None else resource.canonical
+
+
+def _framework(error: web.HTTPException, request_id: str) -> web.StreamResponse:
+    if error.status < HTTPStatus.BAD_REQUEST:
+        return error
+    kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+    return response_of(problem_of_status(error.status, request_id=request_id), kept)
+
+
+def _safe(error: DicomToolsError) -> dict[str, object]:
+    """Return the facts under names that do not collide with those of the log line."""
+    return {f"fact_{name}": value for name, value in error.facts.items()}
