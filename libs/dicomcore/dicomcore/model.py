@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from dicomcore.uids import FrameUID, InstanceRef
 
@@ -72,6 +74,8 @@ class Reference:
     """For people: the plan relationship, the beam's number."""
     series_instance_uid: str = ""
     """For an instance whose series the reference names as well, otherwise empty."""
+    study_instance_uid: str = ""
+    """For an instance or series whose study the reference names as well, otherwise empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,8 @@ class DoseDetails:
     summation_type: str = ""
     dose_type: str = ""
     units: str = ""
+    beam_numbers: tuple[int, ...] = ()
+    """Referenced Beam Number (300C,0006) of each beam it is the dose of; empty for a whole plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +163,9 @@ class RtImageDetails:
     time: str = ""
     beam_number: int | None = None
     fraction_number: int | None = None
+    """Fraction Number (3002,0029)."""
+    machine: str = ""
+    """Radiation Machine Name (3002,0020)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,15 +210,16 @@ class ImageDetails:
     instance_number: int | None = None
 
 
-Details = (
+Details = Annotated[
     PlanDetails
     | StructureSetDetails
     | DoseDetails
     | RtImageDetails
     | RecordDetails
     | RegistrationDetails
-    | ImageDetails
-)
+    | ImageDetails,
+    Field(discriminator="kind"),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,137 @@
+"""Where the data set of an object begins and how it is encoded, with Part 10 header or without one."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dicomcore.errors import Unreadable
+from dicomcore.readers.collect import Truncated
+from dicomcore.walk import LONG_VRS, SHORT_VRS, Encoding
+
+_PREAMBLE = 128
+_MAGIC = b"DICM"
+_FIRST_INFLATED = 1 << 16
+MAX_INFLATED = 1 << 30
+"""A deflated data set that is larger before it ends is refused, in bytes."""
+_DEFLATED = frozenset(
+    f"1.2.840.10008.1.2.{suffix}" for suffix in ("1.99", "4.95", "4.205")
+)  # deflated explicit VR, and JPIP with deflate
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An object whose beginning was understood."""
+
+    data: bytes
+    start: int
+    """0-based offset of the data set."""
+    transfer_syntax_uid: str = ""
+    sop_class_uid: str = ""
+    """Media Storage SOP Class UID (0002,0002)."""
+
+    @property
+    def deflated(self) -> bool:
+        """Whether the data set is deflated (PS3.5 A.5)."""
+        return self.transfer_syntax_uid in _DEFLATED
+
+
+def open_object(data: bytes) -> Opened:
+    """Return where the data set of an object, or of the beginning of one, starts.
+
+    Raises
+    ------
+    Truncated
+        The data end before the data set begins.
+    Unreadable
+        Not DICOM.
+
+    Notes
+    -----
+    PS3.10 7.1. The preamble may be missing, and the file meta information as well: Pinnacle and
+    Monaco write data sets without either. Its group length is not trusted: it is absent or wrong in
+    many files, while the group itself ends where its group number does.
+    """
+    if data[_PREAMBLE : _PREAMBLE + 4] == _MAGIC:
+        return _meta(data, _PREAMBLE + 4)
+    if len(data) < _PREAMBLE + 4 and not data.strip(b"\0"):
+        raise Truncated
+    if data[:2] == b"\2\0":
+        return _meta(data, 0)
+    return Opened(data, 0)
+
+
+def _meta(data: bytes, start: int) -> Opened:
+    """Read file meta information: explicit VR, little endian, group 0002."""
+    found: dict[int, str] = {}
+    position = start
+    while data[position : position + 2] == b"\2\0":
+        header = data[position : position + 12]
+        long = header[4:6] in LONG_VRS
+        if len(header) < 8 or (long and len(header) < 12):
+            raise Truncated
+        length = int.from_bytes(header[8:12] if long else header[6:8], "little")
+        value = position + (12 if long else 8)
+        if value + length > len(data):
+            raise Truncated
+        element = int.from_bytes(header[2:4], "little")
+        found[element] = data[value : value + min(length, 64)].strip(b" \0").decode("latin-1")
+        position = value + length
+    if position >= len(data):
+        raise Truncated
+    return Opened(data, position, found.get(0x0010, ""), found.get(0x0002, ""))
+
+
+def encoding_at(data: bytes, start: int) -> Encoding:
+    """Return how the data set at `start` is encoded, by its first element.
+
+    The bytes are believed rather than the Transfer Syntax UID: writers that announce one and write
+    another are in clinical archives.
+
+    Raises
+    ------
+    Truncated
+        Fewer bytes than an element has.
+    Unreadable
+        Not the beginning of a data set: the group is none of 0002 to 0008.
+    """
+    head = data[start : start + 8]
+    if len(head) < 8:
+        raise Truncated
+    little = int.from_bytes(head[:2], "little")
+    big = int.from_bytes(head[:2], "big")
+    if not (2 <= little <= 8 or 2 <= big <= 8):
+        raise Unreadable("not a DICOM data set", offset=start)
+    vr = head[4:6]
+    explicit = vr in SHORT_VRS or vr in LONG_VRS
+    return Encoding(implicit_vr=not explicit, little_endian=2 <= little <= 8)
+
+
+def inflated(opened: Opened) -> Iterator[tuple[bytes, bool]]:
+    """Yield ever longer beginnings of a deflated data set, and whether the last one is all of it.
+
+    Nothing is inflated beyond what the reader needs: a small object may inflate to gigabytes.
+
+    Raises
+    ------
+    Truncated
+        The deflated bytes end before the data set does.
+    Unreadable
+        Not deflate, or more than `MAX_INFLATED` bytes.
+    """
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    rest, out, wanted = opened.data[opened.start :], b"", _FIRST_INFLATED
+    while not inflater.eof:
+        if wanted > MAX_INFLATED:
+            raise Unreadable("deflated data set is too large", limit_bytes=MAX_INFLATED)
+        try:
+            more = inflater.decompress(rest, wanted - len(out))
+        except zlib.error as exc:
+            raise Unreadable("deflated data set is damaged", offset=opened.start) from exc
+        rest = inflater.unconsumed_tail
+        if not more and not inflater.eof:
+            raise Truncated
+        out += more
+        wanted *= 4
+        yield out, inflater.eof
