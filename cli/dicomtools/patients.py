@@ -1,0 +1,98 @@
+"""The patients of one command: the semicolon list, what an ID may be, and each one's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dicomtools.problems import CommandProblem
+
+MAX_LENGTH = 64
+_SEPARATOR = re.compile(r"(?<!\\);")
+_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """One patient of a command."""
+
+    patient_id: str = field(repr=False)
+    folder: str = field(repr=False)
+    """Below the export path; empty for the export path itself."""
+
+
+def parse_patients(text: str) -> list[Patient]:
+    r"""Return the patients of a semicolon list, each once, in order.
+
+    One patient's files go to the export path itself; of several, each has a folder named after the
+    ID. A semicolon that belongs to an ID is written `\;`: no ID can hold a backslash (PS3.5 6.2).
+
+    Raises
+    ------
+    CommandProblem
+        There is no ID in the list.
+    """
+    parts = (part.replace(r"\;", ";").strip() for part in _SEPARATOR.split(text))
+    patient_ids = list(dict.fromkeys(part for part in parts if part))
+    if not patient_ids:
+        raise CommandProblem("--patientId holds no patient ID.")
+    if len(patient_ids) == 1:
+        return [Patient(patient_ids[0], "")]
+    return [
+        Patient(patient_id, folder)
+        for patient_id, folder in zip(patient_ids, _folders(patient_ids), strict=True)
+    ]
+
+
+def check_patient_id(patient_id: str) -> None:
+    """Refuse what is no Patient ID (0010,0020), or would ask for more than one patient.
+
+    Raises
+    ------
+    CommandProblem
+
+    Notes
+    -----
+    PS3.5 6.2, LO. A DICOM system takes `*` and `?` as wild cards (PS3.4 C.2.2.2.4): they would
+    retrieve other patients.
+    """
+    if any(ord(character) < 32 for character in patient_id) or "\\" in patient_id:
+        raise CommandProblem("A patient ID holds no backslash and no control character.")
+    if "*" in patient_id or "?" in patient_id:
+        raise CommandProblem(
+            "A patient ID with * or ? is not sent: the DICOM system would take it as a pattern "
+            "that other patients match too."
+        )
+    if len(patient_id) > MAX_LENGTH:
+        raise CommandProblem(f"A patient ID has at most {MAX_LENGTH} characters.")
+
+
+def folder_name(patient_id: str) -> str:
+    """Return a name that every file system takes; two IDs never share one, but for upper case.
+
+    A name that had to be changed carries a part of the ID's digest, so that `A/1` and `A:1` stay
+    apart.
+    """
+    name = _NOT_IN_NAMES.sub("_", patient_id).rstrip(". ")
+    if name.startswith(".") or _RESERVED.fullmatch(name):
+        name = f"_{name}"
+    return name if name and name == patient_id else f"{name or '_'}-{_digest(patient_id)}"
+
+
+def _folders(patient_ids: Sequence[str]) -> list[str]:
+    """Return a folder for each; IDs that differ only in case get the digest as well (Windows)."""
+    folded = [folder_name(patient_id).casefold() for patient_id in patient_ids]
+    return [
+        folder_name(patient_id)
+        if folded.count(name) == 1
+        else f"{folder_name(patient_id)}-{_digest(patient_id)}"
+        for patient_id, name in zip(patient_ids, folded, strict=True)
+    ]
+
+
+def _digest(patient_id: str) -> str:
+    # A word on the command line that is not UTF-8 comes with lone surrogates.
+    return hashlib.sha256(patient_id.encode(errors="surrogatepass")).hexdigest()[:8]

@@ -1,0 +1,149 @@
+"""What `dicomtools retrieve` was asked for, checked as a whole before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dicomtools.config import Values
+from dicomtools.patients import Patient, parse_patients
+from dicomtools.problems import CommandProblem
+
+MAX_AE_TITLE_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """How a connection is secured."""
+
+    ca_file: Path | None
+    """None: the authorities that the system trusts."""
+    cert_file: Path | None
+    key_file: Path | None
+    insecure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieveOptions:
+    """One command."""
+
+    patients: tuple[Patient, ...]
+    plan_label: str | None = field(repr=False)
+    only_approved: bool
+    path: Path
+    show_tree: bool
+    host: str
+    port: int
+    calling_ae_title: str
+    called_ae_title: str
+    use_get: bool
+    tls: TlsFiles | None
+    force: bool
+    store_path: Path | None
+    listen_port: int
+    as_json: bool
+
+
+def retrieve_options(values: Values) -> RetrieveOptions:
+    """Return the options of one command.
+
+    Raises
+    ------
+    CommandProblem
+        They contradict each other, or ask for what cannot be done.
+    """
+    _refuse_anonymisation(values)
+    return RetrieveOptions(
+        patients=tuple(parse_patients(values.text("patientId"))),
+        plan_label=values.text("planId") or None,
+        only_approved=values.flag("onlyApprovedPlans"),
+        path=Path(values.text("path")),
+        show_tree=values.flag("showTree"),
+        host=values.text("hostName"),
+        port=values.number("hostPort"),
+        calling_ae_title=_ae_title(values, "callingAet"),
+        called_ae_title=_ae_title(values, "calledAet"),
+        use_get=values.flag("useGet"),
+        tls=_tls(values),
+        force=values.flag("force"),
+        store_path=_path(values, "storePath"),
+        listen_port=values.number("listenPort"),
+        as_json=values.flag("json"),
+    )
+
+
+def _refuse_anonymisation(values: Values) -> None:
+    """Never a half-anonymised export: what cannot be done whole is not begun."""
+    new = values.text("newPatientId"), values.text("newPatientName")
+    if values.flag("anonymize") and not all(new):
+        raise CommandProblem("--anonymize needs --newPatientId and --newPatientName as well.")
+    if values.flag("anonymize") or any(new):
+        raise CommandProblem(
+            "Anonymisation is not available yet. Nothing was retrieved and nothing was written. "
+            "Without --anonymize, --newPatientId and --newPatientName the data is exported as it "
+            "is, with the patient's identity."
+        )
+
+
+def _ae_title(values: Values, name: str) -> str:
+    """Return an application entity's title (PS3.5 6.2, AE)."""
+    title = values.text(name).strip()
+    if not title or len(title) > MAX_AE_TITLE_LENGTH or not title.isascii() or "\\" in title:
+        raise CommandProblem(
+            f"--{name} is no AE title: 1 to {MAX_AE_TITLE_LENGTH} ASCII characters, no backslash."
+        )
+    return title
+
+
+def _tls(values: Values) -> TlsFiles | None:
+    files = {name: _path(values, name) for name in ("caFile", "certFile", "keyFile")}
+    insecure = values.flag("insecure")
+    if not values.flag("useTls"):
+        given = [f"--{name}" for name, path in files.items() if path]
+        given += ["--insecure"] if insecure else []
+        if given:
+            raise CommandProblem(f"{', '.join(given)} means nothing without --useTls.")
+        return None
+    if (files["certFile"] is None) != (files["keyFile"] is None):
+        raise CommandProblem("--certFile and --keyFile belong together: give both or none.")
+    for name, path in files.items():
+        if path is not None and not path.is_file():
+            raise CommandProblem(f"--{name}: there is no file {path}")
+    return TlsFiles(files["caFile"], files["certFile"], files["keyFile"], insecure)
+
+
+def _path(values: Values, name: str) -> Path | None:
+    text = values.text(name)
+    return Path(text) if text else None
+
+
+def confirm_path(
+    options: RetrieveOptions, *, occupied: bool, ask: Callable[[str], str] | None
+) -> None:
+    """Ask before something is written into a folder that holds something already.
+
+    Parameters
+    ----------
+    ask
+        Shows a question and returns the answer; None where nobody is there to answer.
+
+    Raises
+    ------
+    CommandProblem
+        The answer was no, or nobody could be asked.
+    """
+    if not occupied or options.force:
+        return
+    if ask is None:
+        raise CommandProblem(
+            f"{options.path} exists and is not empty. Give --force to write into it; what was "
+            "exported there before stays."
+        )
+    if ask(
+        f"{options.path} exists and is not empty. Write into it? [y/N] "
+    ).strip().lower() not in (
+        "y",
+        "yes",
+    ):
+        raise CommandProblem("Nothing was retrieved and nothing was written.")

@@ -1,0 +1,100 @@
+"""Where a retrieval keeps what has landed until it is exported: a folder that a crash leaves behind.
+
+It lies in the export folder, so that the same command finds it again and goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicomtools.files import write_atomically
+from dicomtools.problems import CommandProblem
+
+NAME = ".dicomtools"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFolder:
+    """The folder of one running command."""
+
+    path: Path
+
+    @property
+    def objects(self) -> Path:
+        """Where the temporary object store is."""
+        return self.path / "objects"
+
+    def ledger(self, identity: str) -> Ledger:
+        """Return the ledger of one retrieval; `identity` is anything that tells it from others."""
+        return Ledger(self.path / f"ledger-{hashlib.sha256(identity.encode()).hexdigest()[:32]}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """How far a retrieval had come."""
+
+    path: Path
+
+    def read(self) -> bytes | None:
+        """Return what was written last; None if there is nothing."""
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, body: bytes) -> None:
+        """Replace what was written before."""
+        write_atomically(self.path, body)
+
+    def remove(self) -> None:
+        """Forget it: the next retrieval starts anew."""
+        self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def work_folder(export_path: Path) -> Iterator[WorkFolder]:
+    """Hold the work folder of an export path; removed when the block ends without an exception.
+
+    Raises
+    ------
+    CommandProblem
+        Another command works on this path, or the folder cannot be made.
+    """
+    folder = WorkFolder(export_path / NAME)
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise CommandProblem(f"The folder {export_path} cannot be made: {exc.strerror}") from exc
+    with closing(_locked(folder.path / "lock")):
+        yield folder
+    shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def is_occupied(path: Path) -> bool:
+    """Whether a folder holds anything that a retrieval did not leave there to go on with."""
+    with suppress(FileNotFoundError):
+        return any(entry.name != NAME for entry in path.iterdir())
+    return False
+
+
+def _locked(path: Path) -> sqlite3.Connection:
+    """Return a lock that the operating system takes back when the process dies.
+
+    SQLite's own file lock, because it is the one that the standard library has on every system.
+    """
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as exc:
+        connection.close()
+        raise CommandProblem(
+            f"Another dicomtools writes into {path.parent.parent}. Wait for it, or use another "
+            "--path."
+        ) from exc
+    return connection
