@@ -1,3 +1,6 @@
 """Fixtures shared by every suite."""
 
-pytest_plugins: list[str] = []
+pytest_plugins: list[str] = [
+    "tests.servers.weed",
+    "tests.servers.postgres",
+]

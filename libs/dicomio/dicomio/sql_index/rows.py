@@ -1,0 +1,146 @@
+"""One version of an instance, between the domain's words and the columns."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from dicomcore.errors import InvalidRequest
+from dicomcore.header import header_from_json, header_to_json
+from dicomcore.keys import DIGEST_LENGTH, parse_object_key
+from dicomcore.model import InstanceHeader
+from dicomcore.ports import IndexedInstance
+from dicomio.sql_index.texts import original, storable
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_MAX_INTEGER = 2**63 - 1
+
+ReferenceKey = tuple[str, str, str]
+"""Relation, level, target UID."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a version without reading it, and whether it could be read."""
+
+    object_key: str
+    sop_uid: str
+    sha256: str
+    size_bytes: int
+    stored_at_us: int
+    sop_class_uid: str
+    problem: str
+    """Empty, if and only if there is a header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What the header adds: the place in the hierarchy, and the references."""
+
+    patient_id: str = field(repr=False)
+    patient_name: str = field(repr=False)
+    study_uid: str
+    series_uid: str
+    modality: str
+    header: bytes = field(repr=False)
+    references: frozenset[ReferenceKey] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One version, ready to be written."""
+
+    facts: Facts
+    content: Content | None
+
+
+def to_row(instance: IndexedInstance) -> Row:
+    """Return the columns of a version.
+
+    Raises
+    ------
+    InvalidRequest
+        Key, digest, UIDs or header contradict each other, neither header nor problem is given, or
+        the header cannot be encoded.
+    """
+    _check(instance)
+    header = instance.header
+    stored_at_us = (instance.stored_at - _EPOCH) // _MICROSECOND
+    facts = Facts(
+        object_key=instance.object_key,
+        sop_uid=instance.ref.sop_instance_uid,
+        sha256=instance.sha256,
+        size_bytes=instance.size_bytes,
+        stored_at_us=stored_at_us,
+        sop_class_uid=storable(instance.sop_class_uid),
+        problem=storable(instance.problem),
+    )
+    if header is None:
+        return Row(facts, None)
+    content = Content(
+        patient_id=storable(header.patient_id),
+        patient_name=storable(header.patient_name),
+        study_uid=header.ref.study_instance_uid,
+        series_uid=header.ref.series_instance_uid,
+        modality=storable(header.modality),
+        header=_compressed(header),
+        references=frozenset(
+            (r.relation.value, r.level.value, storable(r.uid)) for r in header.references
+        ),
+    )
+    return Row(facts, content)
+
+
+def from_columns(facts: Facts, header: bytes | None) -> IndexedInstance:
+    """Return the version that a row of `instance` holds."""
+    key = parse_object_key(facts.object_key)
+    return IndexedInstance(
+        object_key=facts.object_key,
+        ref=key.ref,
+        sop_class_uid=original(facts.sop_class_uid),
+        sha256=facts.sha256,
+        size_bytes=facts.size_bytes,
+        stored_at=_EPOCH + facts.stored_at_us * _MICROSECOND,
+        header=None if header is None else header_from_json(zlib.decompress(header)),
+        problem=original(facts.problem),
+    )
+
+
+def merged(one: Facts, other: Facts) -> Facts:
+    """Return what two announcements of the same object tell together, in whichever order.
+
+    A reindex knows the digest's first digits only and the time the store gives; an event knows the
+    whole digest. The earliest time is when it landed: the same bytes sent again change nothing.
+    """
+    readable = not (one.problem and other.problem)
+    return replace(
+        one,
+        sha256=max(one.sha256, other.sha256, key=lambda digest: (len(digest), digest)),
+        size_bytes=max(one.size_bytes, other.size_bytes),
+        stored_at_us=min(one.stored_at_us, other.stored_at_us),
+        sop_class_uid=max(one.sop_class_uid, other.sop_class_uid),
+        problem="" if readable else min(one.problem, other.problem),
+    )
+
+
+def _compressed(header: InstanceHeader) -> bytes:
+    try:
+        return zlib.compress(header_to_json(header))
+    except ValueError as exc:  # a lone surrogate: readers make none, other callers may
+        raise InvalidRequest("header holds what is not a text") from exc
+
+
+def _check(instance: IndexedInstance) -> None:
+    key = parse_object_key(instance.object_key)
+    if key.ref != instance.ref:
+        raise InvalidRequest("UIDs contradict the object key", object_key=instance.object_key)
+    if instance.sha256[:DIGEST_LENGTH] != key.digest:
+        raise InvalidRequest("digest contradicts the object key", object_key=instance.object_key)
+    if instance.header is not None and instance.header.ref != key.ref:
+        raise InvalidRequest("header contradicts the object key", object_key=instance.object_key)
+    if (instance.header is None) == (instance.problem == ""):
+        raise InvalidRequest("either header or problem", object_key=instance.object_key)
+    if not 0 <= instance.size_bytes <= _MAX_INTEGER or instance.stored_at.tzinfo is None:
+        raise InvalidRequest("size or time without sense", object_key=instance.object_key)
