@@ -63,7 +63,16 @@ class ObjectStore(Protocol):
         ...
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectStat]:
-        """Yield the objects below `prefix` in byte order of their keys, lazily."""
+        """Yield the objects below `prefix`, lazily, in the store's own order, which does not change.
+
+        It is the byte order of the keys on a folder and on AWS; SeaweedFS goes folder by folder. Keys
+        without a slash after `prefix` are in byte order everywhere.
+
+        Parameters
+        ----------
+        start_after
+            A key that this list yielded before: go on behind it.
+        """
         ...
 
     def delete(self, key: str) -> None:

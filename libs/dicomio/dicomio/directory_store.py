@@ -31,7 +31,7 @@ STAGING = ".staging"
 LEFTOVER_AFTER_S = 900.0
 """A staged file that nobody has written to for so long belongs to a process that is gone."""
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
-_NOT_A_KEY_HERE = {errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+_NOT_A_KEY_HERE = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 _KNOWN_DIRECTORIES = 50_000
 
 
@@ -128,6 +128,7 @@ class DirectoryStore:
         self._usage.written(-size_bytes)
 
     def presign(self, key: str, *, expires_s: int) -> str | None:  # noqa: ARG002 - the port's form
+        check_key(key)
         return None
 
     def fill_ratio(self) -> float | None:

@@ -1,0 +1,287 @@
+"""The object store on S3: MinIO, SeaweedFS, Ceph, AWS. The only module that knows minio."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
+from uuid import uuid4
+
+import urllib3
+from minio import Minio
+from minio.error import MinioException, S3Error
+from urllib3.exceptions import HTTPError
+
+from dicomcore.errors import (
+    InvalidRequest,
+    NotFound,
+    ObjectStoreFull,
+    ObjectStoreUnavailable,
+)
+from dicomcore.keys import check_key, check_prefix
+from dicomcore.ports import ObjectStat
+from dicomio.parts import PartsReader
+from dicomio.usage import UsageEstimate
+
+MAX_OBJECT_BYTES = 5 << 30
+"""Of one PUT in S3."""
+_PUT_ATTEMPTS = 5
+_PUT_EXPIRES = timedelta(minutes=15)
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+_NOT_FOUND = {"NoSuchKey", "NoSuchObject"}
+_INVALID = {"KeyTooLongError", "XMinioInvalidObjectName", "InvalidObjectName", "EntityTooLarge"}
+_FULL = {
+    "InsufficientStorage",
+    "QuotaExceeded",
+    "XMinioStorageFull",
+    "XMinioAdminBucketQuotaExceeded",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class S3Options:
+    """Where a bucket is and how to reach it."""
+
+    endpoint: str
+    """`host:port`."""
+    bucket: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    region: str = "us-east-1"
+    """Given, so that the client does not ask for the region of each bucket."""
+    secure: bool = True
+    ca_file: Path | None = None
+    """PEM; None: the system's authorities."""
+    connect_timeout_s: float = 3.0
+    read_timeout_s: float = 30.0
+    retries: int = 2
+    """After the first try; every request here may be repeated."""
+    pool_size: int = 64
+    """Connections; at least as many as there are threads that use the store."""
+    capacity_bytes: int | None = None
+    """What the bucket may hold; above it a put raises `ObjectStoreFull`. S3 itself does not tell."""
+
+
+class S3Store:
+    """`ObjectStore` in one bucket.
+
+    `put` is one conditional PUT (`If-None-Match: *`), which the server decides. Whether the server
+    knows it is tried once, on a key of its own below `probe/`; where it does not, a HEAD goes before
+    the PUT, and of two writers at one key the last one wins: harmless for keys with a content digest.
+
+    A PUT whose answer is lost is sent again, and then finds its own object: it returns False.
+
+    Raises
+    ------
+    InvalidRequest
+        The bucket or the endpoint cannot be one.
+    """
+
+    def __init__(self, options: S3Options) -> None:
+        if not options.endpoint or _BUCKET_NAME.fullmatch(options.bucket) is None:
+            raise InvalidRequest("not an address of a bucket", length=len(options.bucket))
+        self._bucket = options.bucket
+        self._capacity_bytes = options.capacity_bytes
+        self._http = urllib3.PoolManager(
+            maxsize=options.pool_size,
+            block=True,
+            blocksize=1 << 18,
+            timeout=urllib3.Timeout(connect=options.connect_timeout_s, read=options.read_timeout_s),
+            retries=urllib3.Retry(
+                total=options.retries,
+                backoff_factor=0.2,
+                status_forcelist=(500, 502, 503, 504),
+                allowed_methods=None,
+                # the last answer says more than "too many retries"
+                raise_on_status=False,
+            ),
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=None if options.ca_file is None else str(options.ca_file),
+        )
+        try:
+            self._client = Minio(
+                options.endpoint,
+                access_key=options.access_key,
+                secret_key=options.secret_key,
+                region=options.region,
+                secure=options.secure,
+                http_client=self._http,
+            )
+        except ValueError as exc:
+            raise InvalidRequest("not an endpoint of an object store") from exc
+        self._usage = UsageEstimate(lambda start_after: self.list("", start_after=start_after))
+        self._conditional: bool | None = None
+
+    def ensure_bucket(self) -> None:
+        """Make the bucket if it is absent."""
+        with mapped_errors():
+            if self._client.bucket_exists(self._bucket):
+                return
+            try:
+                self._client.make_bucket(self._bucket)
+            except S3Error as exc:
+                if exc.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                    raise
+
+    def put(self, key: str, parts: Sequence[bytes | memoryview]) -> bool:
+        check_key(key)
+        body = PartsReader(parts)
+        if body.size_bytes > MAX_OBJECT_BYTES:
+            raise InvalidRequest("object is too large for one PUT", size_bytes=body.size_bytes)
+        self._refuse_above_capacity(body.size_bytes)
+        if self._is_conditional():
+            created = self._put(key, body)
+        else:
+            created = not self._exists(key)
+            if created:
+                self._put(key, body, conditional=False)
+        if created:
+            self._usage.written(body.size_bytes)
+        return created
+
+    def get(self, key: str) -> bytes:
+        return self._read(check_key(key))
+
+    def get_range(self, key: str, offset: int, length: int) -> bytes:
+        if offset < 0 or length < 0:
+            raise InvalidRequest("range is negative", offset=offset, length=length)
+        if length == 0:
+            self.stat(key)
+            return b""
+        return self._read(check_key(key), offset=offset, length=length)
+
+    def stat(self, key: str) -> ObjectStat:
+        with mapped_errors(key):
+            found = self._client.stat_object(self._bucket, check_key(key))
+            return _stat(key, found.size, found.last_modified)
+
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectStat]:
+        return self._list(check_prefix(prefix), start_after)
+
+    def delete(self, key: str) -> None:
+        with mapped_errors(key):
+            self._client.remove_object(self._bucket, check_key(key))
+
+    def presign(self, key: str, *, expires_s: int) -> str | None:
+        with mapped_errors(key):
+            return self._client.presigned_get_object(
+                self._bucket, check_key(key), expires=timedelta(seconds=expires_s)
+            )
+
+    def fill_ratio(self) -> float | None:
+        if self._capacity_bytes is None:
+            return None
+        return self._usage.used_bytes() / self._capacity_bytes
+
+    def close(self) -> None:
+        self._http.clear()
+
+    def _put(self, key: str, body: PartsReader, *, conditional: bool = True) -> bool:
+        """PUT through a presigned address.
+
+        The client's own put takes one contiguous buffer and no conditions; this one streams the parts
+        as they are. Content-MD5 lets the server refuse what was damaged on the way.
+        """
+        headers = {
+            "Content-Type": "application/dicom" if key.endswith(".dcm") else "application/json",
+            "Content-Length": str(body.size_bytes),
+            "Content-MD5": body.md5_base64(),
+        }
+        if conditional:
+            headers["If-None-Match"] = "*"
+        for _attempt in range(_PUT_ATTEMPTS):
+            with mapped_errors(key):
+                url = self._client.get_presigned_url("PUT", self._bucket, key, expires=_PUT_EXPIRES)
+                body.seek(0)
+                response = self._http.urlopen("PUT", url, body=body, headers=headers)
+            if response.status == HTTPStatus.OK:
+                return True
+            if response.status == HTTPStatus.PRECONDITION_FAILED:
+                return False
+            # another conditional PUT at this key is under way: the answer is known soon
+            if response.status != HTTPStatus.CONFLICT:
+                raise _refusal(response)
+        raise ObjectStoreUnavailable("writers at one key keep each other off", key=key)
+
+    def _read(self, key: str, *, offset: int = 0, length: int = 0) -> bytes:
+        with mapped_errors(key):
+            try:
+                response = self._client.get_object(self._bucket, key, offset=offset, length=length)
+            except S3Error as exc:
+                if exc.code == "InvalidRange":
+                    return b""
+                raise
+            try:
+                return bytes(response.read())
+            finally:
+                response.close()
+                response.release_conn()
+
+    def _list(self, prefix: str, start_after: str) -> Iterator[ObjectStat]:
+        with mapped_errors():
+            for found in self._client.list_objects(
+                self._bucket, prefix=prefix, recursive=True, start_after=start_after or None
+            ):
+                if not found.is_dir:
+                    yield _stat(str(found.object_name), found.size, found.last_modified)
+
+    def _exists(self, key: str) -> bool:
+        try:
+            self.stat(key)
+        except NotFound:
+            return False
+        return True
+
+    def _is_conditional(self) -> bool:
+        """Return whether the server honours `If-None-Match: *` on PUT; older ones ignore it."""
+        # no lock: two threads that try it find the same, and none waits for the other's time-out
+        if self._conditional is None:
+            key = f"probe/{uuid4().hex}"
+            self._put(key, PartsReader([b"probe"]), conditional=False)
+            self._conditional = not self._put(key, PartsReader([b"probe"]))
+            with suppress(ObjectStoreUnavailable):  # without the right to delete, five bytes stay
+                self.delete(key)
+        return self._conditional
+
+    def _refuse_above_capacity(self, size_bytes: int) -> None:
+        if self._capacity_bytes is None:
+            return
+        if self._usage.used_bytes() + size_bytes > self._capacity_bytes:
+            raise ObjectStoreFull("capacity is used up", capacity_bytes=self._capacity_bytes)
+
+
+@contextmanager
+def mapped_errors(key: str = "") -> Iterator[None]:
+    """Turn errors of the client, and of the network below it, into ours."""
+    try:
+        yield
+    except S3Error as exc:
+        code = exc.code or ""
+        if code in _NOT_FOUND:
+            raise NotFound("no such object", key=key) from exc
+        if code in _INVALID:
+            raise InvalidRequest("object store refuses the request", code=code) from exc
+        if code in _FULL:
+            raise ObjectStoreFull("object store is full", code=code) from exc
+        # NoSuchBucket, AccessDenied and the like: an operator can repair it, so "later" is true
+        raise ObjectStoreUnavailable("object store refuses", code=code) from exc
+    except (MinioException, HTTPError, OSError) as exc:
+        raise ObjectStoreUnavailable(
+            "object store does not answer", error=type(exc).__name__
+        ) from exc
+
+
+def _refusal(response: urllib3.BaseHTTPResponse) -> Exception:
+    if response.status == HTTPStatus.INSUFFICIENT_STORAGE or any(
+        code.encode() in response.data for code in _FULL
+    ):
+        return ObjectStoreFull("object store is full", status=response.status)
+    return ObjectStoreUnavailable("object store refuses a PUT", status=response.status)
+
+
+def _stat(key: str, size: int | None, modified_at: datetime | None) -> ObjectStat:
+    return ObjectStat(key, size or 0, modified_at or datetime.fromtimestamp(0, UTC))
