@@ -73,6 +73,7 @@ class Closure:
         """Frames whose image series are wanted, because nothing names the series → why."""
         self._other_frames: set[str] = set()
         self._structures_followed: set[InstanceUID] = set()
+        self._series_followed: set[SeriesUID] = set()
 
     def expand(self) -> None:
         """Follow every rule as far as knowledge goes, each only once the one before is settled."""
@@ -150,25 +151,24 @@ class Closure:
             self._series_members(series, why)
 
     def _named_image(self, reference: Reference, header: InstanceHeader, why: str) -> None:
-        """An image named by its own UID brings its series; one in no series dangles."""
+        """An image named by its own UID brings its series; one that is in no series dangles."""
         if reference.series_instance_uid:
+            named = Reference(Relation.IMAGE_SERIES, reference.series_instance_uid, Level.SERIES)
+            self._named_series(named, header, why)
             series = self._known.catalogue.series.get(SeriesUID(reference.series_instance_uid))
-            if series is None:
-                return  # its series dangles, which says it all
-            listed = self._demand.listed(series, Stage.IMAGES, why)
-            if listed is None or self._known.locate(reference.uid) is not None:
-                return
-            self._dangles(reference, header)
+            listed = series and self._demand.listed(series, Stage.IMAGES, why)
+            if listed is not None and self._known.locate(reference.uid) is None:
+                self._dangles(reference, header)
             return
-        modalities = (
-            frozenset(self._known.modality(uid) for uid in self._known.catalogue.series)
-            - RT_OBJECTS
-        )
-        entry = self._demand.find(reference.uid, modalities, Stage.IMAGES, why)
+        entry = self._demand.find(reference.uid, self._image_modalities(), Stage.IMAGES, why)
         if entry is Absence.ABSENT:
             self._dangles(reference, header)
         elif isinstance(entry, InstanceEntry):
             self._series_members(self._known.catalogue.series[entry.ref.series_instance_uid], why)
+
+    def _image_modalities(self) -> frozenset[str]:
+        known = self._known
+        return frozenset(known.modality(uid) for uid in known.catalogue.series) - RT_OBJECTS
 
     # ── frames of reference ─────────────────────────────────────────────────────────────────
 
@@ -278,7 +278,13 @@ class Closure:
                     yield entry, header
 
     def _series_members(self, series: SeriesEntry, why: str) -> None:
-        for entry in self._demand.listed(series, Stage.IMAGES, why) or ():
+        if series.series_instance_uid in self._series_followed:
+            return
+        entries = self._demand.listed(series, Stage.IMAGES, why)
+        if entries is None:
+            return
+        self._series_followed.add(series.series_instance_uid)
+        for entry in entries:
             self._member(entry, why, Stage.IMAGES)
         if self._fetch:
             self._demand.expect_all(series, why)

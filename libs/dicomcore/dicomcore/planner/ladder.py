@@ -60,6 +60,8 @@ class Ladder:
     uid_limit: int = 64
     attempts: int = 4
     study_level: bool = True
+    longest: int = 0
+    """The longest UID list that was granted: a shorter limit may be one bad instance's doing."""
     granted: frozenset[QueryLevel] = frozenset()
     refusals: Mapping[QueryLevel, int] = field(default_factory=dict)
 
@@ -84,7 +86,7 @@ class Ladder:
 
     def after(self, result: Result) -> tuple[Ladder, Action]:
         """Return what is known after a request, and what to do with what is still missing."""
-        known = replace(self, granted=self.granted | {result.level}) if result.came else self
+        known = self._granted(result) if result.came else self
         if not result.missing:
             return known, Action.DONE
         if result.status == MOVE_DESTINATION_UNKNOWN:
@@ -95,8 +97,14 @@ class Ladder:
         if result.attempt < known.attempts:
             return known, Action.AGAIN
         if result.came or result.status is None or result.level in known.granted:
-            return known, Action.GIVE_UP
+            return replace(known, uid_limit=max(known.uid_limit, known.longest)), Action.GIVE_UP
         return _climb(known, result)
+
+    def _granted(self, result: Result) -> Ladder:
+        longest = result.asked if result.level is QueryLevel.IMAGE and not result.missing else 0
+        return replace(
+            self, granted=self.granted | {result.level}, longest=max(self.longest, longest)
+        )
 
 
 def _climb(known: Ladder, result: Result) -> tuple[Ladder, Action]:
