@@ -1,0 +1,52 @@
+"""How much a worker does at a time, how patient it is, and what it counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from qr_gateway.retrieval.attempt import Pace
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """How much one replica does at a time, and how patient it is."""
+
+    owner: str = "qr-gateway"
+    """Name of the replica, for people who read the ledger."""
+    jobs: int = 4
+    """Retrievals at a time; each holds a thread of the bridge's pool."""
+    jobs_per_peer: int = 2
+    """Of these, against one peer; replicas add up."""
+    pace: Pace = field(default_factory=Pace)
+    attempts: int = 6
+    """Claims after which a job that something unavailable keeps from ending has failed."""
+    claims: int = 30
+    """Claims after which a job has failed whatever the reason: it may be what kills the workers."""
+    retry_s: float = 5.0
+    """Before the second attempt; doubles from attempt to attempt, up to five minutes."""
+    busy_s: float = 5.0
+    """Before a job is looked at again whose peer is busy."""
+    sweep_every_s: float = 60.0
+    idle_s: float = 180.0
+    """After so long without a worker, a job is put into the queue again."""
+    keep_s: float = 30 * 86400.0
+    """How long a job that has ended can be asked about."""
+
+
+class Metrics:
+    """What the worker counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.running = Gauge(
+            "retrievals_running", "Retrievals this replica works on", registry=registry
+        )
+        self.ended = Counter(
+            "retrievals_ended", "Retrievals that ended, by how", ("state",), registry=registry
+        )
+        self.bytes_moved = Counter(
+            "retrieval_bytes_moved",
+            "Bytes of instances that retrievals had sent",
+            registry=registry,
+        )
