@@ -1,6 +1,35 @@
-"""Fixtures shared by every suite."""
+"""Fixtures shared by every suite, and the rule that CI skips nothing that needs a peer."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
 
 pytest_plugins: list[str] = [
+    "tests.servers.nats",
     "tests.servers.weed",
     "tests.servers.postgres",
 ]
+
+NOTHING_SKIPPED = "DICOMTOOLS_NOTHING_SKIPPED"
+"""Set by CI: a test marked `peer` or `server` that was skipped fails the run."""
+
+_skipped: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and {"peer", "server"} & set(report.keywords):
+        _skipped.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _skipped and os.environ.get(NOTHING_SKIPPED) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _skipped and os.environ.get(NOTHING_SKIPPED):
+        terminalreporter.section("skipped, though nothing may be", sep="=", red=True)
+        for nodeid in _skipped:
+            terminalreporter.line(nodeid)

@@ -121,7 +121,7 @@ class Transfers:
             first = group[0]
             listed = [w for w in group if w.sop_instance_uid is not None]
             yield Errand(
-                level=self._tally.ladder.level if listed else QueryLevel.SERIES,
+                level=self._level(listed=bool(listed)),
                 study=first.study_instance_uid,
                 series=series,
                 uids=tuple(w.sop_instance_uid for w in listed if w.sop_instance_uid is not None),
@@ -133,6 +133,10 @@ class Transfers:
                 modality=first.modality,
                 told=counts.get(series),
             )
+
+    def _level(self, *, listed: bool) -> QueryLevel:
+        level = self._tally.ladder.level
+        return QueryLevel.SERIES if level is QueryLevel.IMAGE and not listed else level
 
     def _chunks(self, errand: Errand) -> list[Errand]:
         limit = self._tally.ladder.uid_limit
@@ -163,7 +167,10 @@ class Transfers:
             attempt=1 if came else errand.attempt,
             alone=alone,
         )
-        self._tally.ladder, action = self._tally.ladder.after(result)
+        if answer.final:
+            action = Action.DONE if not result.missing else Action.GIVE_UP
+        else:
+            self._tally.ladder, action = self._tally.ladder.after(result)
         log.debug("transfer_answered", level=errand.level, came=came, action=action)
         self._watch(answer, came)
         return self._next(replace(errand, uids=still), action, result, answer)
@@ -208,8 +215,9 @@ class Transfers:
         if answer.status is not None or came:
             self._unreachable = 0
             return
-        self._unreachable += 1
-        if self._unreachable >= UNREACHABLE_LIMIT * self._tally.ladder.attempts or answer.final:
+        attempts = self._tally.ladder.attempts
+        self._unreachable += attempts if answer.final else 1
+        if self._unreachable >= UNREACHABLE_LIMIT * attempts:
             raise PeerGone(answer.sentence)
 
     # ── one request ─────────────────────────────────────────────────────────────────────────
@@ -306,7 +314,7 @@ class Answer:
     outcome: TransferOutcome | None = None
     sentence: str = ""
     final: bool = False
-    """The peer turned the association away for good."""
+    """The peer refused the association, or every presentation context of it, for good."""
 
     def reason(self, uid: str, attempts: int, destination: str) -> str:
         """Return why an instance did not come, in a sentence for people."""

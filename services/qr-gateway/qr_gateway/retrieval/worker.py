@@ -142,7 +142,9 @@ class Worker:
         try:
             held = await self._claims.claim(job_id, owner=self._options.owner, ttl_s=pace.lease_s)
             if held.attempts > self._options.claims:
-                ended: Job | None = await self._claims.fail(held, "given up: every worker that had it died")
+                ended: Job | None = await self._claims.fail(
+                    held, "given up: every worker that had it died"
+                )
             else:
                 ended = await self._attempted(held, delivery)
         except LeaseLost:
