@@ -33,7 +33,7 @@ def _references(item: Item) -> Iterator[Reference]:
             yield from _of_study(study)
     yield from _of_contours(item.items("ROIContourSequence"))
     predecessors = item.items("PredecessorStructureSetSequence")
-    yield from to_instances(Relation.STRUCTURE_SET, predecessors, note="PREDECESSOR")
+    yield from to_instances(Relation.OTHER, predecessors, note="PREDECESSOR")
     yield from to_frames(_frames(item))
 
 
