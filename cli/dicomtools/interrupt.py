@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
@@ -28,7 +29,7 @@ def interruptible(notice: str) -> Iterator[Event]:
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
         asked.set()
-        print(notice, flush=True)
+        print(notice, file=sys.stderr, flush=True)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     for number in before:

@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from dicomcore.export import Manifest
-from dicomtools.screen import size_in_words
+from dicomtools.screen import plain, size_in_words
 from qr_gateway.retrieval.model import Missing, PlanReport, Report, RetrievalRequest, State
+from qr_gateway.retrieval.reporting import NO_PATIENT, NO_PLAN
 
 SHOWN_UIDS = 5
+_SAID_IN_THE_HEADLINE = (NO_PATIENT, NO_PLAN)
 
 
 def summary(
@@ -32,39 +34,43 @@ def summary(
             f"{_count(len(report.dangling), 'reference')} to objects that the DICOM system does "
             "not have; manifest.json lists them. Nothing can be done about these here."
         )
-    lines += [f"Note: {message}" for message in report.messages]
+    lines += [
+        f"Note: {plain(text)}" for text in report.messages if text not in _SAID_IN_THE_HEADLINE
+    ]
     lines += _next(request, report)
     return "\n".join(lines)
 
 
-def found_nothing(request: RetrievalRequest, report: Report) -> bool:
-    """Whether no plan of the patient is what was asked for, and nobody knows of one that might be.
-
-    A plan that could not be read may be the one that was asked for: then the answer is not known.
-    """
-    return request.selective and all(plan.outcome == "not_selected" for plan in report.plans)
+def found_nothing(report: Report) -> bool:
+    """Whether the DICOM system has no such patient, or the patient no such plan."""
+    return any(message in _SAID_IN_THE_HEADLINE for message in report.messages)
 
 
 def _headline(request: RetrievalRequest, report: Report) -> str:
-    state = report.progress.state
-    if state is State.COMPLETE and found_nothing(request, report):
-        return _nothing_found(request, report.plans)
+    if NO_PATIENT in report.messages:
+        return "NOT FOUND: the DICOM system lists nothing of this patient. Check --patientId."
+    if NO_PLAN in report.messages:
+        return _no_plan(request, report.plans)
     return {
         State.COMPLETE: "COMPLETE: everything that belongs to it is here.",
         State.PARTIAL: f"NOT COMPLETE: {_count(len(report.missing), 'object')} missing.",
-        State.CANCELLED: "STOPPED before the end: what is here is not complete.",
-    }.get(state, "FAILED: nothing could be concluded.")
+        State.CANCELLED: "STOPPED before the end: what has arrived is kept for the next run.",
+    }.get(report.progress.state, "FAILED: the DICOM system did not tell what there is.")
 
 
-def _nothing_found(request: RetrievalRequest, plans: Sequence[PlanReport]) -> str:
+def _no_plan(request: RetrievalRequest, plans: Sequence[PlanReport]) -> str:
     if not plans:
-        return "NOT FOUND: the DICOM system lists no plan of this patient. Check --patientId."
+        return "NOT FOUND: the DICOM system lists no plan of this patient."
     wanted = "approved plan" if request.only_approved else "plan"
     if request.plan_label is not None:
         wanted += f" with the label '{request.plan_label}'"
+    known = [plan for plan in plans if plan.outcome == "not_selected"]
+    if not known:
+        return f"NOT FOUND: no {wanted} could be read."
     listed = "\n".join(
-        f"  {plan.label or '(no label)'}  [{plan.approval_status or 'no approval status'}]"
-        for plan in sorted(plans, key=lambda plan: plan.label)
+        f"  {plain(plan.label) or '(no label)'}  "
+        f"[{plain(plan.approval_status) or 'no approval status'}]"
+        for plan in sorted(known, key=lambda plan: plan.label)
     )
     return (
         f"NOT FOUND: this patient has no {wanted}. Upper and lower case count. "
@@ -74,9 +80,9 @@ def _nothing_found(request: RetrievalRequest, plans: Sequence[PlanReport]) -> st
 
 def _exported(report: Report, manifest: Manifest, folder: str) -> Iterator[str]:
     counts = manifest.counts
-    selected = sum(plan.outcome == "selected" for plan in report.plans)
+    plans = sum(one.newest and one.file.startswith("RP.") for one in manifest.instances)
     yield (
-        f"{_count(selected, 'plan')}, {_count(counts.instances, 'instance')} "
+        f"{_count(plans, 'plan')}, {_count(counts.instances, 'instance')} "
         f"({size_in_words(counts.size_bytes)}) in {folder}"
     )
     listed = report.catalogue_instances
@@ -99,8 +105,8 @@ def _exported(report: Report, manifest: Manifest, folder: str) -> Iterator[str]:
 def _unavailable_plans(plans: Sequence[PlanReport]) -> Iterator[str]:
     for plan in plans:
         if plan.outcome == "unavailable":
-            label = f"Plan '{plan.label}'" if plan.label else f"Plan {plan.sop_instance_uid}"
-            yield f"{label} could not be retrieved: {plan.reason or 'no reason given'}"
+            label = f"Plan '{plain(plan.label)}'" if plan.label else f"Plan {plan.sop_instance_uid}"
+            yield f"{label} could not be retrieved: {plain(plan.reason) or 'no reason given'}"
 
 
 def _missing(missing: Sequence[Missing]) -> Iterator[str]:
@@ -110,7 +116,7 @@ def _missing(missing: Sequence[Missing]) -> Iterator[str]:
         groups[what, one.why, one.reason].append(one.uid)
     for (what, why, reason), uids in groups.items():
         purpose = f" ({why})" if why else ""
-        yield f"Missing: {len(uids)} × {what}{purpose}: {reason}"
+        yield f"Missing: {len(uids)} × {what}{purpose}: {plain(reason)}"
         yield from (f"  {uid}" for uid in uids[:SHOWN_UIDS])
         if len(uids) > SHOWN_UIDS:
             yield f"  and {len(uids) - SHOWN_UIDS} more; manifest.json lists them all."
@@ -118,7 +124,7 @@ def _missing(missing: Sequence[Missing]) -> Iterator[str]:
 
 def _next(request: RetrievalRequest, report: Report) -> Iterator[str]:
     state = report.progress.state
-    if state is State.COMPLETE:
+    if state is State.COMPLETE or (found_nothing(report) and not report.missing):
         return
     if state is State.CANCELLED:
         yield "Next: run the same command again; it goes on where it stopped."

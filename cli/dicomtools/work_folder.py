@@ -17,13 +17,15 @@ from dicomtools.files import write_atomically
 from dicomtools.problems import CommandProblem
 
 NAME = ".dicomtools"
+_LOCK = "lock"
 
 
-@dataclass(frozen=True, slots=True)
 class WorkFolder:
     """The folder of one running command."""
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.kept = False
 
     @property
     def objects(self) -> Path:
@@ -33,6 +35,14 @@ class WorkFolder:
     def ledger(self, identity: str) -> Ledger:
         """Return the ledger of one retrieval; `identity` is anything that tells it from others."""
         return Ledger(self.path / f"ledger-{hashlib.sha256(identity.encode()).hexdigest()[:32]}")
+
+    def keep(self) -> None:
+        """Leave the folder for the next run: not everything that was asked for is exported."""
+        self.kept = True
+
+    def holds_anything(self) -> bool:
+        """Whether the next run would gain from what is here."""
+        return any(path.is_file() and path.name != _LOCK for path in self.path.rglob("*"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +69,34 @@ class Ledger:
 
 @contextmanager
 def work_folder(export_path: Path) -> Iterator[WorkFolder]:
-    """Hold the work folder of an export path; removed when the block ends without an exception.
+    """Hold the work folder of an export path.
+
+    It is removed at the end, unless it was to be kept or an exception ended the block; empty, it is
+    removed in any case, and so is an export path that did not exist before and is still empty.
 
     Raises
     ------
     CommandProblem
         Another command works on this path, or the folder cannot be made.
     """
+    existed = export_path.exists()
     folder = WorkFolder(export_path / NAME)
     try:
         folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as exc:
         raise CommandProblem(f"The folder {export_path} cannot be made: {exc.strerror}") from exc
-    with closing(_locked(folder.path / "lock")):
-        yield folder
-    shutil.rmtree(folder.path, ignore_errors=True)
+    lock = _locked(folder.path / _LOCK)
+    done = False
+    try:
+        with closing(lock):
+            yield folder
+            done = not folder.kept
+    finally:
+        if done or not folder.holds_anything():
+            shutil.rmtree(folder.path, ignore_errors=True)
+        if not existed:
+            with suppress(OSError):  # not empty: that is what it is for
+                export_path.rmdir()
 
 
 def is_occupied(path: Path) -> bool:
