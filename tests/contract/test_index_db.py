@@ -296,6 +296,23 @@ async def test_one_study_may_have_two_patient_ids(index: IndexDb) -> None:
     assert list(await index.of_patient("P-2")) == [corrected]
 
 
+async def test_conflicts_are_those_of_the_patient_wherever_the_other_version_is(
+    index: IndexDb,
+) -> None:
+    moved = [version("1.2.1", content=c, patient_id=f"P-{c}") for c in "ab"]
+    broken = [
+        version("1.2.2", content="a", patient_id="P-a"),
+        unread(version("1.2.2", content="b")),
+    ]
+    others = [version("1.2.3", patient_id="P-a"), version("1.2.4", patient_id="P-c")]
+    await index.upsert([*moved, *broken, *others])
+
+    assert await index.conflicts("P-a") == {"1.2.1", "1.2.2"}
+    assert await index.conflicts("P-b") == {"1.2.1"}
+    assert await index.conflicts("P-c") == frozenset()
+    assert await index.conflicts("nobody") == frozenset()
+
+
 @pytest.mark.parametrize("text", ["\0", "A\0B", "\x01\x01", "\ue000\uf000", "%", "\\"])
 async def test_texts_that_databases_refuse_are_kept(index: IndexDb, text: str) -> None:
     one = version(patient_id=text, patient_name=text)
@@ -424,7 +441,9 @@ async def content_of(index: IndexDb) -> list[object]:
     for n in range(4):
         everything += [*await index.versions(InstanceUID(f"1.2.{n}"))]
         everything += [*await index.referenced_by(f"1.2.{n}")]
-    return [*everything, *await index.of_patient("P-0"), *await index.of_patient("P-1")]
+    for patient_id in ("P-0", "P-1"):
+        everything += [await index.conflicts(patient_id), *await index.of_patient(patient_id)]
+    return everything
 
 
 async def told(index: IndexDb, story: Story) -> Sequence[tuple[IndexedInstance, UpsertOutcome]]:

@@ -313,6 +313,14 @@ class IndexDb(Protocol):
         """Return every readable version of every instance of a patient; empty if unknown."""
         ...
 
+    async def conflicts(self, patient_id: str) -> frozenset[str]:
+        """Return the patient's SOP Instance UIDs with more than one version, wherever those are.
+
+        The other version may be unreadable, or of another Patient ID (0010,0020): corrected ones
+        are sent again under the same UID.
+        """
+        ...
+
     async def referenced_by(self, uid: str, *, limit: int = 1000) -> Sequence[IncomingReference]:
         """Return who references an instance, series, study or frame, sorted; at most `limit`."""
         ...

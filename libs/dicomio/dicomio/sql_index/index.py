@@ -89,6 +89,10 @@ class SqlIndex:
         stored = await self._read(lambda connection: queries.of_patient(connection, patient_id))
         return await asyncio.to_thread(_decoded, stored)
 
+    async def conflicts(self, patient_id: str) -> frozenset[str]:
+        """Return the patient's SOP Instance UIDs with more than one version, wherever those are."""
+        return await self._read(lambda connection: queries.conflicts(connection, patient_id))
+
     async def referenced_by(self, uid: str, *, limit: int = 1000) -> Sequence[IncomingReference]:
         """Return who references an instance, series, study or frame, sorted; at most `limit`."""
         return await self._read(lambda connection: queries.referenced_by(connection, uid, limit))

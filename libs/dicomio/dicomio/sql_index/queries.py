@@ -39,6 +39,19 @@ def of_patient(connection: Connection, patient_id: str) -> list[Stored]:
     return [(Facts(*row[:-1]), row[-1]) for row in connection.execute(statement)]
 
 
+def conflicts(connection: Connection, patient_id: str) -> frozenset[str]:
+    """Return the patient's SOP Instance UIDs with more than one version."""
+    statement = (
+        select(distinct(instance.c.sop_uid))
+        .join(conflict, conflict.c.sop_uid == instance.c.sop_uid)
+        .join(series, series.c.id == instance.c.series)
+        .join(study, study.c.id == series.c.study)
+        .join(patient, patient.c.id == study.c.patient)
+        .where(patient.c.patient_id == storable(patient_id))
+    )
+    return frozenset(connection.execute(statement).scalars())
+
+
 def referenced_by(connection: Connection, uid: str, limit: int) -> list[IncomingReference]:
     """Return who references `uid`, once for every instance, relation and level."""
     statement = (
