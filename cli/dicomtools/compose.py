@@ -1,0 +1,79 @@
+"""The parts of a retrieval without a server: a folder as object store, a receiver for C-MOVE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from dicomcore.dimse import SUCCESS, status_of
+from dicomcore.errors import DicomToolsError
+from dicomcore.received import Received, StoredInstance
+from dicomio.directory_store import DirectoryStore
+from dicomio.landing import Lander
+from dicomio.pacs import ClientTls, DicomPacs, Peer
+from dicomtools.receiver import receiving
+from dicomtools.retrieve_options import RetrieveOptions
+from dicomtools.work_folder import WorkFolder
+from qr_gateway.retrieval.executor import Parts
+from qr_gateway.retrieval.limits import Limits
+
+
+@contextmanager
+def composed(options: RetrieveOptions, work: WorkFolder) -> Iterator[Parts]:
+    """Yield what the executor works with; the receiver listens only inside the block.
+
+    Raises
+    ------
+    CommandProblem
+        The receiver's port cannot be used.
+    InvalidRequest
+        A certificate or key cannot be loaded.
+    ObjectStoreUnavailable
+        The folder of the object store cannot be used.
+    """
+    with ExitStack() as stack:
+        store = DirectoryStore(options.store_path or work.objects)
+        stack.callback(store.close)
+        lander = Lander(store, _nobody_listens)
+        pacs = DicomPacs(_peer(options))
+        if not options.use_get:
+            stack.enter_context(receiving(options, lander))
+        yield Parts(
+            pacs=pacs,
+            store=store,
+            receive=_landing(lander),
+            destination=options.calling_ae_title,
+            limits=Limits(),
+        )
+
+
+def _nobody_listens(stored: StoredInstance, calling_ae_title: str) -> None:
+    """Announce to no one: there is no index here, and the executor looks into the store."""
+    del stored, calling_ae_title
+
+
+def _landing(lander: Lander) -> Callable[[Received], int]:
+    """Return what answers a C-STORE sub-operation of C-GET: the status that the table gives."""
+
+    def receive(received: Received) -> int:
+        try:
+            lander.land(received)
+        except DicomToolsError as exc:
+            return status_of(exc)
+        return SUCCESS
+
+    return receive
+
+
+def _peer(options: RetrieveOptions) -> Peer:
+    tls = options.tls
+    return Peer(
+        name=options.called_ae_title,
+        ae_title=options.called_ae_title,
+        host=options.host,
+        port=options.port,
+        calling_ae_title=options.calling_ae_title,
+        tls=None
+        if tls is None
+        else ClientTls(tls.ca_file, tls.cert_file, tls.key_file, insecure=tls.insecure),
+    )
