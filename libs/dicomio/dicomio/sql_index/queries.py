@@ -42,7 +42,8 @@ def of_patient(connection: Connection, patient_id: str) -> list[Stored]:
 def conflicts(connection: Connection, patient_id: str) -> frozenset[str]:
     """Return the patient's SOP Instance UIDs with more than one version."""
     statement = (
-        select(distinct(instance.c.sop_uid))
+        select(instance.c.sop_uid)
+        .distinct()
         .join(conflict, conflict.c.sop_uid == instance.c.sop_uid)
         .join(series, series.c.id == instance.c.series)
         .join(study, study.c.id == series.c.study)
