@@ -55,10 +55,10 @@ def open_object(data: bytes) -> Opened:
     """
     if data[_PREAMBLE : _PREAMBLE + 4] == _MAGIC:
         return _meta(data, _PREAMBLE + 4)
-    if len(data) < _PREAMBLE + 4 and not data.strip(b"\0"):
-        raise Truncated
     if data[:2] == b"\2\0":
         return _meta(data, 0)
+    if len(data) < _PREAMBLE + 4 and not (data and _plausible(data[:2])):
+        raise Truncated  # zeros, or what else applications put into the preamble
     return Opened(data, 0)
 
 
@@ -68,11 +68,14 @@ def _meta(data: bytes, start: int) -> Opened:
     position = start
     while data[position : position + 2] == b"\2\0":
         header = data[position : position + 12]
-        long = header[4:6] in LONG_VRS
-        if len(header) < 8 or (long and len(header) < 12):
+        vr = header[4:6]
+        if len(header) < (12 if vr in LONG_VRS else 8):
             raise Truncated
-        length = int.from_bytes(header[8:12] if long else header[6:8], "little")
-        value = position + (12 if long else 8)
+        value = position + (12 if vr in LONG_VRS else 8)
+        if vr in SHORT_VRS:
+            length = int.from_bytes(header[6:8], "little")
+        else:  # without a VR, implicit: against the standard, but written
+            length = int.from_bytes(header[8:12] if vr in LONG_VRS else header[4:8], "little")
         if value + length > len(data):
             raise Truncated
         element = int.from_bytes(header[2:4], "little")
@@ -99,13 +102,15 @@ def encoding_at(data: bytes, start: int) -> Encoding:
     head = data[start : start + 8]
     if len(head) < 8:
         raise Truncated
-    little = int.from_bytes(head[:2], "little")
-    big = int.from_bytes(head[:2], "big")
-    if not (2 <= little <= 8 or 2 <= big <= 8):
+    if not _plausible(head[:2]):
         raise Unreadable("not a DICOM data set", offset=start)
-    vr = head[4:6]
-    explicit = vr in SHORT_VRS or vr in LONG_VRS
-    return Encoding(implicit_vr=not explicit, little_endian=2 <= little <= 8)
+    explicit = head[4:6] in SHORT_VRS or head[4:6] in LONG_VRS
+    return Encoding(implicit_vr=not explicit, little_endian=head[0] != 0)
+
+
+def _plausible(group: bytes) -> bool:
+    """Return whether a data set can begin with this group, in either byte order."""
+    return sorted(group)[0] == 0 and 2 <= max(group) <= 8 and len(group) == 2
 
 
 def inflated(opened: Opened) -> Iterator[tuple[bytes, bool]]:

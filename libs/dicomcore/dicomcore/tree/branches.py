@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from dicomcore.model import ImageDetails, InstanceHeader, Kind, Level, Reference, Relation
-from dicomcore.nodes import (
+from dicomcore.references import ReferenceGraph, frames_of
+from dicomcore.tree.nodes import (
     DoseNode,
     Leaf,
     Missing,
@@ -14,7 +15,6 @@ from dicomcore.nodes import (
     SeriesNode,
     StructureSetNode,
 )
-from dicomcore.references import ReferenceGraph, frames_of
 
 _IMAGES = (Relation.IMAGE, Relation.IMAGE_SERIES)
 
@@ -101,6 +101,11 @@ class Branches:
             series[header.ref.series_instance_uid].append(header)
         nodes = (self._series(uid, found) for uid, found in series.items())
         return tuple(sorted(nodes, key=_series_order))
+
+    def whole_series_of(self, headers: Iterable[InstanceHeader]) -> tuple[SeriesNode, ...]:
+        """Return the series of these instances with all that is in them, in the same order."""
+        uids = dict.fromkeys(header.ref.series_instance_uid for header in headers)
+        return self.series_of(header for uid in uids for header in self.graph.series(uid))
 
     def image_series(
         self, header: InstanceHeader, *, frames: Collection[str] | None = None

@@ -1,4 +1,4 @@
-"""The reference tree as values: what `dicomcore.tree` builds and `dicomcore.render` shows."""
+"""The reference tree as values: what `dicomcore.tree.build` builds and `dicomcore.render` shows."""
 
 from __future__ import annotations
 

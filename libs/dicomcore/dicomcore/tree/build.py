@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-from dicomcore.branches import Branches
 from dicomcore.model import (
     DoseDetails,
     InstanceHeader,
@@ -19,9 +18,10 @@ from dicomcore.model import (
     RtImageDetails,
     StructureSetDetails,
 )
-from dicomcore.nodes import FlatInstance, FlatSeries, PatientTree, SeriesNode, Unconnected
-from dicomcore.plan_branch import PlanBranch
 from dicomcore.references import ReferenceGraph
+from dicomcore.tree.branches import Branches
+from dicomcore.tree.nodes import FlatInstance, FlatSeries, PatientTree, SeriesNode, Unconnected
+from dicomcore.tree.plan_branch import PlanBranch
 
 _FIRST_MODALITIES = ("CT", "MR", "PT")
 
@@ -78,7 +78,7 @@ def _unconnected(branches: Branches) -> Unconnected:
         branches.registration(header, frames=frozenset(), shown=frozenset())
         for header in branches.unplaced(Kind.REGISTRATION)
     )
-    cone_beams = branches.series_of(
+    cone_beams = branches.whole_series_of(
         image for image in branches.unplaced(Kind.IMAGE) if image.targets(Relation.PLAN)
     )
     images = branches.series_of(branches.unplaced(Kind.IMAGE))

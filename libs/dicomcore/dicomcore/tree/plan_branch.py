@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 
-from dicomcore.branches import Branches
 from dicomcore.model import (
     Beam,
     DoseDetails,
@@ -18,8 +18,9 @@ from dicomcore.model import (
     RtImageDetails,
     TreatedBeam,
 )
-from dicomcore.nodes import BeamNode, Leaf, PlanNode, RelatedPlan, SeriesNode, TreatedNode
 from dicomcore.references import frames_of
+from dicomcore.tree.branches import Branches
+from dicomcore.tree.nodes import BeamNode, Leaf, PlanNode, RelatedPlan, SeriesNode, TreatedNode
 
 
 class PlanBranch:
@@ -59,7 +60,7 @@ class PlanBranch:
                 branches.registration(header, frames=self._frames, shown=shown)
                 for header in self._registrations()
             ),
-            cone_beams=branches.series_of(self._held_by(Kind.IMAGE)),
+            cone_beams=branches.whole_series_of(self._held_by(Kind.IMAGE)),
             images=self._images(named=bool(below)),
             others=branches.series_of(self._held_by(Kind.SEGMENTATION, Kind.OTHER)),
             missing=tuple(m for m in missing if m.relation is not Relation.DRR),
@@ -120,7 +121,7 @@ class PlanBranch:
         """Images the plan names itself; if no structure set names any, those in its frame."""
         images = [h for h in self._targets(self._plan, Relation.IMAGE) if h.kind is Kind.IMAGE]
         if images or named:
-            return self._branches.series_of(images)
+            return self._branches.whole_series_of(images)
         return self._branches.in_frames(self._frames, without_plan=True)
 
     def _targets(self, header: InstanceHeader, relation: Relation) -> Sequence[InstanceHeader]:
@@ -136,7 +137,9 @@ class PlanBranch:
             drrs=self._leaves(image for image in images if self._is_drr(image)),
             rt_images=self._leaves(image for image in images if not self._is_drr(image)),
             records=self._records(lambda treated: treated is not None and _same(treated, beam)),
-            missing=tuple(m for m in missing if m.uid in beam.reference_image_uids),
+            missing=tuple(
+                replace(m, note="") for m in missing if m.uid in beam.reference_image_uids
+            ),
         )
 
     def _beams_of(self, image: InstanceHeader) -> Sequence[Beam]:
