@@ -1,0 +1,78 @@
+"""What the HTTP interface of the index says, as models."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dicomcore.model import InstanceHeader, Level, Relation
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Patient(_Answer):
+    """One patient of the index."""
+
+    patient_id: str = Field(repr=False)
+    patient_name: str = Field(repr=False)
+    number_of_studies: int
+    number_of_series: int
+    number_of_instances: int
+
+
+class Patients(_Answer):
+    """One page of patients, by Patient ID (0010,0020) in code point order."""
+
+    patients: tuple[Patient, ...]
+    next: str | None = None
+    """Cursor of the next page; null on the last one."""
+
+
+class Version(_Answer):
+    """One object under a SOP Instance UID."""
+
+    object_key: str
+    sha256: str
+    """Hexadecimal; the first 16 digits where the object was only listed."""
+    size_bytes: int
+    stored_at: datetime
+    sop_class_uid: str
+    problem: str = ""
+    """Why the object has no header."""
+    header: InstanceHeader | None = Field(default=None, repr=False)
+    """What is known of the instance; its references are in `references`."""
+
+
+class Incoming(_Answer):
+    """An instance that references this one."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    relation: Relation
+    level: Level
+
+
+class Instance(_Answer):
+    """Every version of an instance, oldest first, and who references it."""
+
+    sop_instance_uid: str
+    conflict: bool
+    """Whether there is more than one version."""
+    versions: tuple[Version, ...]
+    referenced_by: tuple[Incoming, ...]
+
+
+class Stats(_Answer):
+    """How much the index holds."""
+
+    patients: int
+    instances: int
+    """Objects: every version of every instance, readable or not."""
+    unreadable: int
+    """Of these, the ones without a header."""
+    conflicts: int
+    """SOP Instance UIDs with more than one version."""
