@@ -43,11 +43,11 @@ class StoreScp:
     """
 
     def __init__(
-        self, options: ScpOptions, land: Land, *, registry: CollectorRegistry | None = None
+        self, options: ScpOptions, land: Land, *, metrics: ScpMetrics | None = None
     ) -> None:
         self._options = options
-        self.metrics = ScpMetrics(registry if registry is not None else CollectorRegistry())
-        self._store = StoreHandler(land, self.metrics)
+        self._metrics = metrics if metrics is not None else ScpMetrics(CollectorRegistry())
+        self._store = StoreHandler(land, self._metrics)
         self._numbers = itertools.count(1)
         self._known: WeakKeyDictionary[Association, int] = WeakKeyDictionary()
         self._acceptor: Acceptor | None = None
@@ -175,7 +175,7 @@ class StoreScp:
             self._count(event, "aborted", warn=True)
 
     def _count(self, event: Event, outcome: str, *, warn: bool = False) -> None:
-        self.metrics.associations.labels(outcome).inc()
+        self._metrics.associations.labels(outcome).inc()
         request = event.assoc.requestor.primitive
         write = log.warning if warn else log.info
         write(

@@ -1,0 +1,122 @@
+"""Settings that the services share, from the environment: once, whole, frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar, overload
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dicomcore.errors import InvalidRequest
+from dicomio.nats_connection import NatsOptions
+from dicomio.s3_store import S3Options
+
+A = TypeVar("A", bound=BaseSettings)
+B = TypeVar("B", bound=BaseSettings)
+C = TypeVar("C", bound=BaseSettings)
+D = TypeVar("D", bound=BaseSettings)
+
+
+class S3Settings(BaseSettings):
+    """`S3_ENDPOINT`, `S3_BUCKET` and the rest."""
+
+    model_config = SettingsConfigDict(env_prefix="S3_", frozen=True, extra="ignore")
+
+    endpoint: str
+    """`host:port`."""
+    bucket: str
+    access_key: str
+    secret_key: SecretStr
+    region: str = "us-east-1"
+    secure: bool = True
+    """TLS."""
+    ca_file: Path | None = None
+    capacity_bytes: int | None = Field(default=None, gt=0)
+
+    def options(self) -> S3Options:
+        """Return what an `S3Store` is opened with."""
+        return S3Options(
+            endpoint=self.endpoint,
+            bucket=self.bucket,
+            access_key=self.access_key,
+            secret_key=self.secret_key.get_secret_value(),
+            region=self.region,
+            secure=self.secure,
+            ca_file=self.ca_file,
+            capacity_bytes=self.capacity_bytes,
+        )
+
+
+class NatsSettings(BaseSettings):
+    """`NATS_SERVERS` and the rest."""
+
+    model_config = SettingsConfigDict(env_prefix="NATS_", frozen=True, extra="ignore")
+
+    servers: str
+    """Addresses, separated by commas."""
+    user: str | None = None
+    password: SecretStr | None = None
+    credentials_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    replicas: int = Field(default=1, ge=1, le=5)
+
+    def options(self, name: str) -> NatsOptions:
+        """Return what a connection is opened with; `name` is shown in the server's monitoring."""
+        return NatsOptions(
+            servers=tuple(server.strip() for server in self.servers.split(",") if server.strip()),
+            name=name,
+            user=self.user,
+            password=None if self.password is None else self.password.get_secret_value(),
+            credentials_file=self.credentials_file,
+            ca_file=self.ca_file,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            replicas=self.replicas,
+        )
+
+
+@overload
+def load(first: type[A], second: type[B], /) -> tuple[A, B]: ...
+@overload
+def load(first: type[A], second: type[B], third: type[C], /) -> tuple[A, B, C]: ...
+@overload
+def load(
+    first: type[A], second: type[B], third: type[C], fourth: type[D], /
+) -> tuple[A, B, C, D]: ...
+def load(*kinds: type[BaseSettings]) -> tuple[BaseSettings, ...]:
+    """Return one settings object of each kind.
+
+    Raises
+    ------
+    InvalidRequest
+        The sentence names every variable that is missing or cannot be understood, of all kinds; the
+        values are not repeated, they may be secrets.
+    """
+    loaded: list[BaseSettings] = []
+    missing: list[str] = []
+    invalid: list[str] = []
+    for kind in kinds:
+        try:
+            loaded.append(kind())
+        except ValidationError as exc:
+            for problem in exc.errors(include_input=False, include_url=False):
+                name = _variable(kind, problem["loc"])
+                if problem["type"] == "missing":
+                    missing.append(name)
+                else:
+                    reason = problem["msg"].removeprefix("Value error, ")
+                    invalid.append(f"{name}: {reason}" if name else reason)
+    if missing or invalid:
+        named = [f"missing environment variables: {', '.join(missing)}"] if missing else []
+        raise InvalidRequest("; ".join([*named, *(f"invalid: {reason}" for reason in invalid)]))
+    return tuple(loaded)
+
+
+def _variable(kind: type[BaseSettings], location: tuple[int | str, ...]) -> str:
+    """Return the name of the environment variable that a field is read from."""
+    if not location:
+        return ""
+    return f"{kind.model_config.get('env_prefix', '')}{location[0]}".upper()

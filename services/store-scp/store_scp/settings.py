@@ -1,0 +1,81 @@
+"""store-scp's own settings: environment variables that begin with `STORE_SCP_`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dicomio.http import Access, BearerToken, is_loopback
+from store_scp.options import ScpOptions
+from store_scp.tls import server_context
+
+
+class Settings(BaseSettings):
+    """Loaded once, by `dicomio.service_settings.load`, and handed down."""
+
+    model_config = SettingsConfigDict(env_prefix="STORE_SCP_", frozen=True, extra="ignore")
+
+    ae_title: str = Field(default="STORE-SCP", min_length=1, max_length=16)
+    host: str = "127.0.0.1"
+    port: int = Field(default=104, ge=0, le=65535)
+    calling_ae_titles: str = ""
+    """Whom to admit, separated by commas."""
+    require_called_ae_title: bool = False
+    admit_anyone: bool = False
+    """Listen beyond loopback with neither an allow-list nor client certificates."""
+    maximum_associations: int = Field(default=16, ge=1)
+    max_instance_bytes: int = Field(default=1 << 30, ge=1)
+    grace_s: float = Field(default=30.0, ge=0)
+    network_timeout_s: float = Field(default=120.0, gt=0)
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    client_ca_file: Path | None = None
+
+    high_water: float | None = Field(default=0.95, gt=0, le=1)
+    publish_timeout_s: float = Field(default=5.0, gt=0)
+
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=8081, ge=0, le=65535)
+    http_token_sha256: str | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _closed_beyond_loopback(self) -> Self:
+        guarded = self.calling_ae_titles.strip() or self.client_ca_file or self.admit_anyone
+        if not is_loopback(self.host) and not guarded:
+            raise ValueError(
+                "STORE_SCP_HOST is not loopback: name STORE_SCP_CALLING_AE_TITLES, or set "
+                "STORE_SCP_CLIENT_CA_FILE, or say STORE_SCP_ADMIT_ANYONE=true"
+            )
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("STORE_SCP_CERT_FILE and STORE_SCP_KEY_FILE go together")
+        if self.client_ca_file is not None and self.cert_file is None:
+            raise ValueError("STORE_SCP_CLIENT_CA_FILE needs STORE_SCP_CERT_FILE")
+        return self
+
+    def scp_options(self) -> ScpOptions:
+        """Return what a `StoreScp` is made from; `InvalidRequest` if a TLS file cannot be used."""
+        tls = None
+        if self.cert_file is not None and self.key_file is not None:
+            tls = server_context(self.cert_file, self.key_file, client_ca_file=self.client_ca_file)
+        titles = (title.strip() for title in self.calling_ae_titles.split(","))
+        return ScpOptions(
+            ae_title=self.ae_title,
+            host=self.host,
+            port=self.port,
+            calling_ae_titles=frozenset(title for title in titles if title),
+            require_called_ae_title=self.require_called_ae_title,
+            maximum_associations=self.maximum_associations,
+            max_instance_bytes=self.max_instance_bytes,
+            grace_s=self.grace_s,
+            network_timeout_s=self.network_timeout_s,
+            tls=tls,
+        )
+
+    def access(self) -> Access:
+        """Return who may read the metrics."""
+        token = None if self.http_token_sha256 is None else BearerToken(self.http_token_sha256)
+        return Access(token=token)
