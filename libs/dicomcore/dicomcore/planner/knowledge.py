@@ -82,10 +82,11 @@ class Knowledge:
     def tells_referenced_plans(self, modality: str) -> bool:
         """Whether this PACS fills Referenced RT Plan Sequence (300C,0002) in C-FIND replies.
 
-        Believed only on evidence: one reply of the modality had it filled. From then on an empty
-        one means that there is no reference.
+        Believed only on evidence: one reply of the modality, or of any image modality for images,
+        had it filled. From then on an empty one means that there is no reference.
         """
-        return modality in self._tells_plans
+        kin = PROBED if modality in PROBED else {modality}
+        return not kin.isdisjoint(self._tells_plans)
 
     @cached_property
     def _sorted_series(self) -> tuple[SeriesEntry, ...]:

@@ -131,7 +131,7 @@ class Attempt:
                 raise LeaseLost("another worker has the job", job_id=self._held.job_id)
             return working.result()
         finally:
-            self.stop(self._stop or Stop.LEAVING)
+            self._stopped.set()  # the thread may still run, if this task was cancelled
             for task in (working, beating):
                 task.cancel()
             await asyncio.wait({working, beating})

@@ -16,6 +16,7 @@ from qr_gateway.retrieval.tally import Tally
 
 NO_PATIENT = "The PACS lists no study of this patient."
 NO_PLAN = "No plan of this patient meets the selection."
+WHY_UNKNOWN = "landed before the retrieval was ended; its place in the closure is not known"
 WHY_PROBED = "moved to decide; not part of the closure"
 
 
@@ -28,8 +29,15 @@ def make_report(
     shelf: Shelf,
     tally: Tally,
 ) -> Report:
-    """Return the report; `state` overrides what the outcome says."""
-    outcome = outcome or Outcome()
+    """Return the report; without an outcome, of what had landed when the retrieval was ended."""
+    if outcome is None:
+        tally.step = ""
+        return Report(
+            progress=tally.now(state or State.FAILED),
+            items=_moved(frozenset(), WHY_UNKNOWN, known, shelf, tally),
+            messages=tuple(tally.saved.messages),
+            catalogue_instances=known.catalogue.known_instances(),
+        )
     items = tuple(
         _item(landed, expected.sop_class_uid, expected.modality, expected.why)
         for expected in outcome.expected
@@ -68,7 +76,9 @@ def make_report(
             )
             for p in outcome.plans
         ),
-        probed=_probed(items, known, shelf, tally),
+        probed=_moved(
+            frozenset(item.sop_instance_uid for item in items), WHY_PROBED, known, shelf, tally
+        ),
         messages=tuple(tally.saved.messages),
         catalogue_instances=known.catalogue.known_instances(),
     )
@@ -100,18 +110,18 @@ def _item(landed: Landed, sop_class_uid: str, modality: str, why: str) -> Item:
     )
 
 
-def _probed(
-    items: tuple[Item, ...], known: Knowledge, shelf: Shelf, tally: Tally
+def _moved(
+    but: frozenset[str], why: str, known: Knowledge, shelf: Shelf, tally: Tally
 ) -> tuple[Item, ...]:
-    closure = {item.sop_instance_uid for item in items}
+    """What landed through this retrieval, less some."""
     return tuple(
         _item(
             landed,
             known.headers[uid].sop_class_uid if uid in known.headers else "",
             known.modality(series) if series in known.catalogue.series else "",
-            WHY_PROBED,
+            why,
         )
         for series in sorted(shelf.by_series)
         for uid, landed in sorted(shelf.by_series[series].items())
-        if uid in tally.saved.moved and uid not in closure
+        if uid in tally.saved.moved and uid not in but
     )

@@ -246,6 +246,7 @@ class Transfers:
         except PeerUnavailable as exc:
             return Answer(None, sentence=str(exc))
         if self._cancelled():
+            self._tally.came(self._look(errand))
             raise Cancelled
         return Answer(outcome.status, outcome)
 
