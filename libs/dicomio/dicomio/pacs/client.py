@@ -1,0 +1,129 @@
+"""`DicomPacs`: the port `Pacs` on associations with one peer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import structlog
+from pydicom import Dataset
+
+from dicomcore.errors import PeerRefused, PeerUnavailable, Unreadable
+from dicomcore.ports import QueryLevel, SubOperations, TransferOutcome, TransferRequest
+from dicomcore.received import Received
+from dicomio.pacs import commands, contexts, identifiers, transfer
+from dicomio.pacs.association import associated
+from dicomio.pacs.contexts import service_context
+from dicomio.pacs.peer import Peer, ssl_context
+from dicomio.pacs.transfer import MESSAGE_ID, PENDING, Watch
+
+log = structlog.get_logger(__name__)
+
+SUCCESS = 0x0000
+OUT_OF_RESOURCES = 0xA700
+
+
+class DicomPacs:
+    """One peer. Threads may share it: each call has an association of its own, and no state."""
+
+    def __init__(self, peer: Peer) -> None:
+        """Load what TLS needs; nothing is connected before the first call.
+
+        Raises
+        ------
+        InvalidRequest
+            A certificate or key cannot be loaded.
+        """
+        self._peer = peer
+        self._tls = None if peer.tls is None else ssl_context(peer.tls)
+
+    def echo(self) -> float:
+        started = time.monotonic()
+        command = commands.encode(
+            {
+                commands.AFFECTED_SOP_CLASS_UID: contexts.VERIFICATION,
+                commands.COMMAND_FIELD: commands.C_ECHO_RQ,
+                commands.MESSAGE_ID: MESSAGE_ID,
+                commands.COMMAND_DATA_SET_TYPE: commands.NO_DATA_SET,
+            }
+        )
+        asked = [service_context(contexts.VERIFICATION)]
+        with associated(self._peer, self._tls, asked) as association:
+            association.send(association.context_of(contexts.VERIFICATION).context_id, command)
+            answer = association.receive(_nothing)
+            association.expect(answer, commands.C_ECHO_RQ | commands.RESPONSE)
+        if answer.command.status != SUCCESS:
+            raise self._refused(answer.command.status)
+        return time.monotonic() - started
+
+    def find(self, level: QueryLevel, keys: Mapping[str, str]) -> Sequence[Dataset]:
+        model = contexts.STUDY_ROOT_FIND
+        if level is QueryLevel.PATIENT:  # which Study Root does not have
+            model = contexts.PATIENT_ROOT_FIND
+        identifier = identifiers.encoded({"QueryRetrieveLevel": level.value, **keys})
+        command = commands.encode(
+            {
+                commands.AFFECTED_SOP_CLASS_UID: model,
+                commands.COMMAND_FIELD: commands.C_FIND_RQ,
+                commands.MESSAGE_ID: MESSAGE_ID,
+                commands.PRIORITY: commands.MEDIUM,
+                commands.COMMAND_DATA_SET_TYPE: commands.DATA_SET_FOLLOWS,
+            }
+        )
+        replies: list[bytearray] = []
+        with associated(self._peer, self._tls, [service_context(model)]) as association:
+            association.send(association.context_of(model).context_id, command, identifier)
+            while True:
+                answer = association.receive(_nothing)
+                association.expect(answer, commands.C_FIND_RQ | commands.RESPONSE)
+                status = answer.command.status
+                if status not in PENDING:
+                    break
+                replies.append(answer.data)
+        if status != SUCCESS:
+            raise self._refused(status)
+        return list(self._readable(replies))
+
+    def move(
+        self,
+        request: TransferRequest,
+        *,
+        destination: str,
+        progress: Callable[[SubOperations], None],
+        cancelled: Callable[[], bool],
+    ) -> TransferOutcome:
+        watch = Watch(progress, cancelled)
+        return transfer.run(
+            transfer.move(request, destination), self._peer, self._tls, watch, store=None
+        )
+
+    def get(
+        self,
+        request: TransferRequest,
+        *,
+        sop_class_uids: Sequence[str],
+        receive: Callable[[Received], int],
+        progress: Callable[[SubOperations], None],
+        cancelled: Callable[[], bool],
+    ) -> TransferOutcome:
+        watch = Watch(progress, cancelled)
+        return transfer.run(
+            transfer.get(request, sop_class_uids), self._peer, self._tls, watch, store=receive
+        )
+
+    def _refused(self, status: int) -> PeerRefused | PeerUnavailable:
+        facts = {"peer": self._peer.name, "status": f"0x{status:04X}"}
+        if status == OUT_OF_RESOURCES:
+            return PeerUnavailable("the peer is out of resources", **facts)
+        return PeerRefused("the peer cannot do what was asked", **facts)
+
+    def _readable(self, replies: Sequence[bytearray]) -> Iterator[Dataset]:
+        for reply in replies:
+            try:
+                yield identifiers.decoded(reply)
+            except Unreadable:
+                log.warning("reply_skipped", peer=self._peer.name, size_bytes=len(reply))
+
+
+def _nothing() -> None:
+    return None
