@@ -18,7 +18,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE, C_STORE
 from pynetdicom.presentation import PresentationContext
 
-from dicomcore.errors import InvalidRequest
+from dicomcore.errors import InvalidRequest, Unavailable
 from dicomcore.ports import QueryLevel
 from dicomtools.demo.archive import Archive, Entry, archive_in, archive_of, entry_of
 from dicomtools.demo.builders.plans import HALCYON_PLAN
@@ -34,7 +34,13 @@ from dicomtools.demo.faults import Faults
 from dicomtools.demo.find import check_hierarchy, find, level_of
 from dicomtools.demo.ledger import Asked, Ledger, Sent
 from dicomtools.demo.sending import Originator, Sender, contexts_for
-from dicomtools.demo.server import PATIENT_ROOT, Server, reject_for_the_moment, supported_contexts
+from dicomtools.demo.server import (
+    PATIENT_ROOT,
+    Server,
+    reject_for_the_moment,
+    send_at_once,
+    supported_contexts,
+)
 from dicomtools.demo.transfer import Transfers
 
 log = structlog.get_logger()
@@ -130,14 +136,23 @@ class DemoPacs:
     # ── life ────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> Self:
-        """Listen; returns when associations can be requested."""
-        server = Server(
-            self._ae,
-            (self.host, self._wanted_port),
-            supported_contexts(self.archive, private=(HALCYON_PLAN,)),
-            serve=self._serve,
-            requested=self._on_requested,
-        )
+        """Listen; returns when associations can be requested.
+
+        Raises
+        ------
+        Unavailable
+            The port cannot be listened on: taken, or not ours.
+        """
+        try:
+            server = Server(
+                self._ae,
+                (self.host, self._wanted_port),
+                supported_contexts(self.archive, private=(HALCYON_PLAN,)),
+                serve=self._serve,
+                requested=self._on_requested,
+            )
+        except OSError as exc:
+            raise Unavailable("cannot listen on this port", port=self._wanted_port) from exc
         self._server = server
         log.info("demo_pacs_started", ae_title=self.ae_title, port=self.port)
         return self
@@ -241,7 +256,12 @@ class DemoPacs:
         originator: Originator,
         entries: Sequence[Entry],
     ) -> Iterator[Sender | None]:
-        assoc = self._ae.associate(*address, contexts_for(entries), ae_title=destination)
+        assoc = self._ae.associate(
+            *address,
+            contexts_for(entries),
+            ae_title=destination,
+            evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
+        )
         try:
             if not assoc.is_established:
                 yield None
