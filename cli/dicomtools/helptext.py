@@ -44,7 +44,7 @@ _HELP_ROW = ("-?, -h, --help", "Show help and usage information")
 
 
 def _row(option: Option) -> tuple[str, str]:
-    value = "|".join(option.choices) or option.name
+    value = "|".join(option.choices) or ("n" if option.kind is Kind.NUMBER else option.name)
     shown = f"--{option.name}" if option.kind is Kind.FLAG else f"--{option.name} <{value}>"
     if option.kind is Kind.MANY:
         shown += " ..."
@@ -59,9 +59,13 @@ def _columns(rows: Sequence[tuple[str, str]]) -> list[str]:
     right_width = WIDTH - len(_INDENT) - left_width
     lines: list[str] = []
     for left, right in rows:
-        first, *rest = textwrap.wrap(right, right_width) or [""]
-        lines.append(f"{left:<{left_width}}{first}".rstrip())
-        lines += [f"{'':<{left_width}}{line}" for line in rest]
+        wrapped = textwrap.wrap(right, right_width, break_on_hyphens=False)
+        too_long = len(left) > left_width - 2
+        lines += [left] if too_long else []
+        margins = ["" if too_long else left, *("" for _ in wrapped)]
+        lines += [
+            f"{margin:<{left_width}}{line}" for margin, line in zip(margins, wrapped, strict=False)
+        ]
     return lines
 
 

@@ -97,6 +97,12 @@ def _demo(values: Values, found: Sequence[Layer]) -> int:
     return run(values, found)
 
 
+def _demo_pacs(values: Values, found: Sequence[Layer]) -> int:
+    from dicomtools.demo_pacs import run
+
+    return run(values, found)
+
+
 _COMMANDS: dict[str, tuple[Command, Run]] = {
     command.name: (command, run)
     for command, run in (
@@ -104,6 +110,7 @@ _COMMANDS: dict[str, tuple[Command, Run]] = {
         (commands.SHOW, _show),
         (commands.UP, _up),
         (commands.DEMO, _demo),
+        (commands.DEMO_PACS, _demo_pacs),
     )
 }
 

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dicomtools.addresses import ae_title
 from dicomtools.config import Values
 from dicomtools.patients import Patient, parse_patients
 from dicomtools.problems import CommandProblem
-
-MAX_AE_TITLE_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +61,8 @@ def retrieve_options(values: Values) -> RetrieveOptions:
         show_tree=values.flag("showTree"),
         host=values.text("hostName"),
         port=values.number("hostPort"),
-        calling_ae_title=_ae_title(values, "callingAet"),
-        called_ae_title=_ae_title(values, "calledAet"),
+        calling_ae_title=ae_title(values.text("callingAet"), option="callingAet"),
+        called_ae_title=ae_title(values.text("calledAet"), option="calledAet"),
         use_get=values.flag("useGet"),
         tls=_tls(values),
         force=values.flag("force"),
@@ -84,16 +83,6 @@ def _refuse_anonymisation(values: Values) -> None:
             "Without --anonymize, --newPatientId and --newPatientName the data is exported as it "
             "is, with the patient's identity."
         )
-
-
-def _ae_title(values: Values, name: str) -> str:
-    """Return an application entity's title (PS3.5 6.2, AE)."""
-    title = values.text(name).strip()
-    if not title or len(title) > MAX_AE_TITLE_LENGTH or not title.isascii() or "\\" in title:
-        raise CommandProblem(
-            f"--{name} is no AE title: 1 to {MAX_AE_TITLE_LENGTH} ASCII characters, no backslash."
-        )
-    return title
 
 
 def _tls(values: Values) -> TlsFiles | None:

@@ -318,7 +318,7 @@ def test_what_is_no_ae_title_is_refused(tmp_path: Path, title: str) -> None:
     with pytest.raises(CommandProblem) as problem:
         retrieve_options(values)
 
-    assert "--callingAet is no AE title" in problem.value.words
+    assert "--callingAet: no AE title" in problem.value.words
 
 
 @pytest.mark.parametrize("answer", ["y", "YES\n", " yes "])
