@@ -278,6 +278,7 @@ def _identified(
     uid: str, sop_class_uid: str, modality: str, *, series: str, patient_id: str
 ) -> Dataset:
     ds = Dataset()
+    ds.SpecificCharacterSet = "ISO_IR 192"
     ds.SOPClassUID = sop_class_uid
     ds.SOPInstanceUID = uid
     ds.StudyInstanceUID = "1.2.3"
