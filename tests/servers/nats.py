@@ -37,8 +37,9 @@ class NatsServer:
     Every message is synced to disk before it is acknowledged, as one node has to (`sync_interval`).
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, more_config: str = "") -> None:
         self._directory = directory
+        self._more_config = more_config
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -57,6 +58,7 @@ class NatsServer:
             f"listen: 127.0.0.1:{self.port or -1}\n"
             f"ports_file_dir: '{self._directory}'\n"
             f"jetstream {{ store_dir: '{self._directory / 'jetstream'}', sync_interval: always }}\n"
+            f"{self._more_config}\n"
         )
         with (self._directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
