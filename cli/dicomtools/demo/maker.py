@@ -158,7 +158,8 @@ class PatientMaker:
         forward: Forward = Forward(),
     ) -> Plan:
         """Add a plan and what it references; `imaging` None leaves the structure set out."""
-        series = self.series(study, "RTPLAN", spec.label)
+        frame = imaging.images.series.frame_of_reference_uid if imaging else ""
+        series = self.series(study, "RTPLAN", spec.label, frame)
         plan = Plan(study, "", made_up_uid(series.uid, 0), spec, imaging)
         spec = replace(
             spec,

@@ -335,6 +335,7 @@ def _application_setup(number: int) -> Dataset:
         ChannelNumber=1,
         ChannelLength="1000",
         ChannelTotalTime="100",
+        TransferTubeNumber=None,
         SourceMovementType="STEPWISE",
         SourceApplicatorNumber=1,
         SourceApplicatorID="A1",
