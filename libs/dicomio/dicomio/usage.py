@@ -58,7 +58,8 @@ class UsageEstimate:
                 self._look()
             finally:
                 self._lock.release()
-        return max(self._complete_bytes + self._written_bytes, self._partial_bytes, 0)
+        seen_now = self._partial_bytes - self._written_before_scan
+        return max(max(self._complete_bytes, seen_now) + self._written_bytes, 0)
 
     def _look(self) -> None:
         if self._next_look_at is not None and self._clock() < self._next_look_at:
@@ -75,6 +76,6 @@ class UsageEstimate:
         # for a while is safe, too empty is not
         self._complete_bytes = self._partial_bytes
         self._written_bytes -= self._written_before_scan
-        self._partial_bytes = 0
+        self._partial_bytes = self._written_before_scan = 0
         self._start_after = ""
         self._next_look_at = self._clock() + self._refresh_s
