@@ -13,7 +13,7 @@ from dicomcore.walk import LONG_VRS, SHORT_VRS, Encoding
 _PREAMBLE = 128
 _MAGIC = b"DICM"
 _FIRST_INFLATED = 1 << 16
-MAX_INFLATED = 1 << 30
+MAX_INFLATED = 1 << 28
 """A deflated data set that is larger before it ends is refused, in bytes."""
 _DEFLATED = frozenset(
     f"1.2.840.10008.1.2.{suffix}" for suffix in ("1.99", "4.95", "4.205")
@@ -113,7 +113,7 @@ def _plausible(group: bytes) -> bool:
     return sorted(group)[0] == 0 and 2 <= max(group) <= 8 and len(group) == 2
 
 
-def inflated(opened: Opened) -> Iterator[tuple[bytes, bool]]:
+def inflated(opened: Opened, *, limit_bytes: int = MAX_INFLATED) -> Iterator[tuple[bytes, bool]]:
     """Yield ever longer beginnings of a deflated data set, and whether the last one is all of it.
 
     Nothing is inflated beyond what the reader needs: a small object may inflate to gigabytes.
@@ -123,13 +123,13 @@ def inflated(opened: Opened) -> Iterator[tuple[bytes, bool]]:
     Truncated
         The deflated bytes end before the data set does.
     Unreadable
-        Not deflate, or more than `MAX_INFLATED` bytes.
+        Not deflate, or more than about `limit_bytes` are needed.
     """
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     rest, out, wanted = opened.data[opened.start :], b"", _FIRST_INFLATED
     while not inflater.eof:
-        if wanted > MAX_INFLATED:
-            raise Unreadable("deflated data set is too large", limit_bytes=MAX_INFLATED)
+        if wanted > limit_bytes:
+            raise Unreadable("deflated data set is too large", limit_bytes=limit_bytes)
         try:
             more = inflater.decompress(rest, wanted - len(out))
         except zlib.error as exc:

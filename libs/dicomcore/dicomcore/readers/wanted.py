@@ -39,8 +39,8 @@ TEXT_KEYWORDS = (
 
 SEQUENCE_KEYWORDS = (
     # generic references
-    *("ReferencedStudySequence", "ReferencedSeriesSequence", "ReferencedImageSequence"),
-    *("ReferencedInstanceSequence", "ReferencedSOPSequence", "SourceImageSequence"),
+    *("ReferencedSeriesSequence", "ReferencedImageSequence"),
+    *("ReferencedInstanceSequence", "SourceImageSequence"),
     "StudiesContainingOtherReferencedInstancesSequence",
     # radiotherapy references
     *("ReferencedRTPlanSequence", "ReferencedBeamSequence", "ReferencedFractionGroupSequence"),
