@@ -72,6 +72,15 @@ async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None
         await SqlIndex.open(f"sqlite:///{tmp_path}/index.db")
 
 
+async def test_a_path_may_hold_what_an_address_cannot(tmp_path: Path) -> None:
+    path = tmp_path / "made by it" / "a?b=c#d%20é.db"
+
+    index = await SqlIndex.open(path)
+    await index.close()
+
+    assert path.exists()
+
+
 @pytest.mark.parametrize(
     "address", ["", "nonsense", "mysql://host/x", "sqlite://", "sqlite:///:memory:"]
 )

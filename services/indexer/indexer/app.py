@@ -36,7 +36,7 @@ class Indexer:
     """Consumes announcements, sweeps the outbox, answers over HTTP.
 
     Used by this service's `__main__` and, on the embedded adapters, by `dicomtools up`. The parts
-    stay the caller's: close them after `run` has returned.
+    stay the caller's: close them after `run` has returned, the bridge before the bus and the store.
     """
 
     def __init__(

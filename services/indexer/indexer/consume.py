@@ -174,19 +174,20 @@ class StoredConsumer:
             log.error("message_dead", reason=decision.reason, attempt=delivery.attempt)
             try:
                 await self._announcer.dead(delivery.subject, delivery.body, decision.reason)
-            except DicomToolsError as exc:
+            except Unavailable as exc:
                 decision = disposition(exc, delivery.attempt)
-            else:
-                await self._answer(delivery, "term", reason=decision.reason)
-                return
-        if not isinstance(decision, Dead):
-            log.warning(
-                "message_deferred",
-                problem=type(error).__name__,
-                attempt=delivery.attempt,
-                delay_s=decision.delay_s,
-            )
-            await self._answer(delivery, "nak", delay_s=decision.delay_s)
+            except DicomToolsError as exc:
+                log.exception("dead_letter_refused", problem=exc.sentence)
+        if isinstance(decision, Dead):
+            await self._answer(delivery, "term", reason=decision.reason)
+            return
+        log.warning(
+            "message_deferred",
+            problem=type(error).__name__,
+            attempt=delivery.attempt,
+            delay_s=decision.delay_s,
+        )
+        await self._answer(delivery, "nak", delay_s=decision.delay_s)
 
     async def _answer(
         self, delivery: Delivery, answer: str, *, delay_s: float = 0.0, reason: str = ""

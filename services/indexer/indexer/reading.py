@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +17,21 @@ from dicomcore.uids import InstanceRef, parse_ref
 from dicomio.stored_header import fetch_header
 
 log = structlog.get_logger(__name__)
+
+# What a decoder raises on data that nobody has foreseen; not what a network does.
+_DECODER_FAULTS = (
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    EOFError,
+    RecursionError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +112,8 @@ def read_version(store: ObjectStore, announced: Announced) -> IndexedInstance:
         header = fetch_header(store, key, announced.size_bytes)
     except Rejected as exc:
         problem = str(exc)
-    except (ValueError, LookupError, ArithmeticError, TypeError, RecursionError) as exc:
-        # What a decoder raises on data that nobody has foreseen. It is our fault, and the log says
-        # where, but the next attempt would end in the same way.
+    except _DECODER_FAULTS as exc:
+        # It is our fault, and the log says where, but the next attempt would end in the same way.
         log.exception("header_reader_failed", object_key=key)
         problem = f"the reader failed: {type(exc).__name__}"
     if header is not None and header.ref != announced.ref:

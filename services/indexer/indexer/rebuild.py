@@ -83,6 +83,9 @@ class Rebuild:
             except DicomToolsError as exc:
                 log.warning("reindex_failed", problem=exc.sentence)
                 self._end(RebuildState.FAILED, exc.sentence)
+            except Exception:  # an edge: the consumer beside it goes on
+                log.exception("reindex_failed")
+                self._end(RebuildState.FAILED, "unexpected error; see the log")
             else:
                 self._end(RebuildState.COMPLETE)
 

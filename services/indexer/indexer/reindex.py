@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from dicomcore.errors import InvalidRequest, NotFound, Rejected
+from dicomcore.errors import InvalidRequest, NotFound, Rejected, Unavailable
 from dicomcore.keys import INSTANCES
 from dicomcore.ports import IndexDb, IndexedInstance, ObjectStat, ObjectStore
 from indexer.reading import announced_by_listing, read_version
@@ -84,7 +84,11 @@ async def _read(
             return await asyncio.to_thread(read_version, store, announced)
     except (InvalidRequest, NotFound) as exc:  # a stranger's object, or one removed meanwhile
         log.warning("object_skipped", problem=exc.sentence)
-        return None
+    except Unavailable:
+        raise
+    except Exception:  # an edge: one object that trips us must not end the rebuild of all others
+        log.exception("object_skipped", object_key=stat.key)
+    return None
 
 
 async def _write(index: IndexDb, batch: Sequence[IndexedInstance]) -> Sequence[IndexedInstance]:

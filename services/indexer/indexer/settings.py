@@ -30,8 +30,8 @@ class Settings(BaseSettings):
     s3_secure: bool = True
     s3_ca_file: Path | None = None
 
-    nats_url: str
-    """One address or several, with commas between."""
+    nats_url: SecretStr
+    """One address or several, with commas between; they may hold a password."""
     nats_user: str | None = None
     nats_password: SecretStr | None = None
     nats_token: SecretStr | None = None
@@ -100,8 +100,9 @@ class Settings(BaseSettings):
 
     def bus(self) -> NatsOptions:
         """Return where the stream is."""
+        urls = self.nats_url.get_secret_value().split(",")
         return NatsOptions(
-            servers=tuple(url.strip() for url in self.nats_url.split(",") if url.strip()),
+            servers=tuple(url.strip() for url in urls if url.strip()),
             name="indexer",
             user=self.nats_user,
             password=_revealed(self.nats_password),

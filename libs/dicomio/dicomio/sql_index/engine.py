@@ -28,20 +28,22 @@ _BUSY_TIMEOUT_S = 30
 _STATEMENT_TIMEOUT_S = 120
 
 
-def make_engine(address: str) -> AsyncEngine:
+def make_engine(address: str | Path) -> AsyncEngine:
     """Return an engine that has not connected yet.
 
     Parameters
     ----------
     address
-        `sqlite:///relative`, `sqlite:////absolute` or `postgresql://user:password@host/database`;
-        a driver in the scheme is replaced by the one we use.
+        A path: SQLite in that file. Otherwise `sqlite:///relative`, `sqlite:////absolute` or
+        `postgresql://user:password@host/database`; a driver in the scheme is replaced by ours.
 
     Raises
     ------
     InvalidRequest
         Another database, or not an address. The facts do not repeat it: it may hold a password.
     """
+    if isinstance(address, Path):
+        return _sqlite(URL.create(_DRIVERS["sqlite"], database=str(address)))
     try:
         url = make_url(address)
     except ArgumentError as exc:

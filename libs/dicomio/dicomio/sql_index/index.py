@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -39,7 +40,7 @@ class SqlIndex:
         self._writer = asyncio.Lock()
 
     @classmethod
-    async def open(cls, address: str) -> SqlIndex:
+    async def open(cls, address: str | Path) -> SqlIndex:
         """Connect, bring the schema up to date, and return the index.
 
         Parameters
