@@ -20,6 +20,7 @@ from dicomcore.export import (
     ManifestInstance,
     ManifestMissing,
     ManifestPlan,
+    ManifestProbed,
     ManifestRequest,
     encode_manifest,
     parse_manifest,
@@ -173,6 +174,14 @@ def _manifest(
         instances=instances,
         missing=tuple(ManifestMissing(**missing.model_dump()) for missing in report.missing),
         dangling=tuple(ManifestDangling(**dangling.model_dump()) for dangling in report.dangling),
+        probed=tuple(
+            ManifestProbed(
+                sop_instance_uid=item.sop_instance_uid,
+                series_instance_uid=item.series_instance_uid,
+                size_bytes=item.size_bytes,
+            )
+            for item in report.probed
+        ),
         other_files=others,
         messages=report.messages,
     )

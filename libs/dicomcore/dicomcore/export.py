@@ -175,6 +175,14 @@ class ManifestDangling(_Frozen):
     referenced_by: str
 
 
+class ManifestProbed(_Frozen):
+    """An instance that was moved to decide about its series, and is not in the export."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    size_bytes: int
+
+
 class ManifestPlan(_Frozen):
     """What became of one plan of the patient."""
 
@@ -220,6 +228,7 @@ class Manifest(_Frozen):
     instances: tuple[ManifestInstance, ...] = ()
     missing: tuple[ManifestMissing, ...] = ()
     dangling: tuple[ManifestDangling, ...] = ()
+    probed: tuple[ManifestProbed, ...] = ()
     other_files: tuple[ManifestInstance, ...] = ()
     """Files of earlier retrievals into the same folder that are not part of this one."""
     messages: tuple[str, ...] = ()
