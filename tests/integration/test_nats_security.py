@@ -24,9 +24,14 @@ def make_certificates(folder: Path) -> None:
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl program to make certificates with")
-    (folder / "extensions").write_text("subjectAltName=IP:127.0.0.1\n")
+    # as strict as Python 3.13 is: it asks for usage and for the identifiers of both keys
+    (folder / "extensions").write_text(
+        "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature,keyEncipherment\n"
+        "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\nsubjectAltName=IP:127.0.0.1\n"
+    )
     for line in (
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=Authority -keyout ca.key -out ca.pem",
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=Authority -keyout ca.key -out ca.pem"
+        " -addext keyUsage=critical,keyCertSign",
         "req -newkey rsa:2048 -nodes -subj /CN=dicomtools -keyout peer.key -out peer.csr",
         "x509 -req -in peer.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2"
         " -extfile extensions -out peer.pem",

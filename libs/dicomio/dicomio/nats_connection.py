@@ -63,6 +63,7 @@ class NatsConnection:
         self._is_set_up = False
         self._up = asyncio.Event()
         self._closed = False
+        self._problem = ""
         self._connecting: asyncio.Task[None] | None = None
         self.client = Client()
         self.stream = self.client.jetstream(timeout=options.request_timeout_s)
@@ -97,7 +98,7 @@ class NatsConnection:
                 async with asyncio.timeout(wait_s):
                     await self._up.wait()
             except TimeoutError as exc:
-                raise self._unavailable("NATS is not connected") from exc
+                raise self._unavailable("NATS is not connected", problem=self._problem) from exc
         if not self._is_set_up:
             async with self._setting_up:
                 if not self._is_set_up:
@@ -179,7 +180,8 @@ class NatsConnection:
         self._up.set()
 
     async def _reported(self, error: Exception) -> None:
-        log.debug("nats_reported", problem=type(error).__name__)
+        self._problem = type(error).__name__
+        log.debug("nats_reported", problem=self._problem)
 
     async def _went_down(self) -> None:
         self._up.clear()
