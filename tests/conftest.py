@@ -7,7 +7,6 @@ import os
 import pytest
 
 pytest_plugins: list[str] = [
-    "tests.servers.certificates",
     "tests.servers.nats",
     "tests.servers.weed",
     "tests.servers.postgres",

@@ -356,10 +356,20 @@ def test_ctrl_c_keeps_what_has_arrived_and_the_next_run_goes_on(tmp_path: Path) 
 # ── TLS ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("stranger"), "another authority")
+
+
 @contextmanager
-def tls_in_front(of: DemoPacs, identity_of: Authority) -> Iterator[int]:
+def tls_in_front(of: DemoPacs, signer: Authority) -> Iterator[int]:
     """Yield a port on which the PACS is reached over TLS."""
-    identity = identity_of.identity()
+    identity = signer.issue("pacs")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(identity.cert_file, identity.key_file)
 
