@@ -12,9 +12,10 @@ import pytest
 
 from dicomcore.errors import BusUnavailable, Conflict, KeyValueUnavailable
 from dicomcore.ports import ConsumerSpec
-from dicomio.local_bus import LocalBus, LocalBusOptions, subject_matches
+from dicomio.local_bus import LocalBus, LocalBusOptions
 from dicomio.local_db import LocalDb, Work
 from dicomio.local_kv import LocalKeyValue
+from dicomio.local_stream import subject_matches
 
 STORED = "dicom.instance.stored.v1"
 

@@ -15,35 +15,10 @@ import structlog
 from dicomcore.errors import BusUnavailable
 from dicomcore.ports import Consumer, ConsumerSpec, Delivery
 from dicomio.local_db import LocalDb
+from dicomio.local_stream import SCHEMA, Handed, hand_out
 
 log = structlog.get_logger(__name__)
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS message (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    message_id TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    body BLOB NOT NULL,
-    published_at REAL NOT NULL
-);
-CREATE INDEX IF NOT EXISTS message_by_id ON message (message_id);
--- `position` is the last message that the consumer has looked at
-CREATE TABLE IF NOT EXISTS consumer (
-    durable TEXT PRIMARY KEY,
-    subjects TEXT NOT NULL,
-    position INTEGER NOT NULL
-) WITHOUT ROWID;
--- handed out and not finished: in flight until due_at, or put back until due_at
-CREATE TABLE IF NOT EXISTS delivery (
-    durable TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    attempt INTEGER NOT NULL,
-    due_at REAL NOT NULL,
-    PRIMARY KEY (durable, seq)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS delivery_by_due ON delivery (durable, due_at);
-"""
-_SCAN = 500
 _PRUNED_AT_ONCE = 5000
 
 
@@ -91,7 +66,7 @@ class LocalBus:
         ------
         BusUnavailable
         """
-        db = await LocalDb.open(path, _SCHEMA, unavailable=BusUnavailable)
+        db = await LocalDb.open(path, SCHEMA, unavailable=BusUnavailable)
         return cls(db, options or LocalBusOptions(), clock)
 
     async def publish(self, subject: str, body: bytes, *, message_id: str) -> bool:
@@ -179,16 +154,6 @@ class LocalBus:
         return self._options.poll_s
 
 
-@dataclass(frozen=True, slots=True)
-class _Handed:
-    """One row handed out."""
-
-    seq: int
-    subject: str
-    body: bytes
-    attempt: int
-
-
 class _LocalConsumer:
     def __init__(
         self, bus: LocalBus, db: LocalDb, spec: ConsumerSpec, clock: Callable[[], float]
@@ -207,7 +172,7 @@ class _LocalConsumer:
                 raise BusUnavailable("the consumer is closed")
             changed = self._bus.changed
             handed, next_due = await self._db.write(
-                lambda connection: _hand_out(connection, self._spec, max_messages, self._clock()),
+                lambda connection: hand_out(connection, self._spec, max_messages, self._clock()),
                 durable=False,
             )
             remaining = deadline - loop.time()
@@ -231,7 +196,7 @@ class _LocalDelivery:
         bus: LocalBus,
         db: LocalDb,
         spec: ConsumerSpec,
-        handed: _Handed,
+        handed: Handed,
         clock: Callable[[], float],
     ) -> None:
         self._bus = bus
@@ -306,83 +271,6 @@ class _LocalDelivery:
             ),
             durable=False,
         )
-
-
-def subject_matches(pattern: str, subject: str) -> bool:
-    """Return whether a subject is meant: `*` is one token, `>` at the end one or more."""
-    wanted, tokens = pattern.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        wanted = wanted[:-1]
-        if len(tokens) <= len(wanted):
-            return False
-        tokens = tokens[: len(wanted)]
-    return len(wanted) == len(tokens) and all(
-        want in ("*", token) for want, token in zip(wanted, tokens, strict=True)
-    )
-
-
-def _hand_out(
-    connection: sqlite3.Connection, spec: ConsumerSpec, max_messages: int, now: float
-) -> tuple[list[_Handed], float | None]:
-    """Take what is due, oldest first, then what is new; also say when the next one is due."""
-    handed = _again(connection, spec, max_messages, now)
-    (outstanding,) = connection.execute(
-        "SELECT count(*) FROM delivery WHERE durable = ?", (spec.durable,)
-    ).fetchone()
-    room = min(max_messages - len(handed), spec.max_in_flight - outstanding)
-    if room > 0:
-        handed += _new(connection, spec, room, now)
-    if handed:
-        return handed, None
-    (next_due,) = connection.execute(
-        "SELECT min(due_at) FROM delivery WHERE durable = ?", (spec.durable,)
-    ).fetchone()
-    return [], next_due
-
-
-def _again(
-    connection: sqlite3.Connection, spec: ConsumerSpec, limit: int, now: float
-) -> list[_Handed]:
-    rows = connection.execute(
-        "SELECT d.seq, m.subject, m.body, d.attempt + 1 FROM delivery d JOIN message m USING (seq)"
-        " WHERE d.durable = ? AND d.due_at <= ? ORDER BY d.seq LIMIT ?",
-        (spec.durable, now, limit),
-    ).fetchall()
-    connection.executemany(
-        "UPDATE delivery SET attempt = attempt + 1, due_at = ? WHERE durable = ? AND seq = ?",
-        [(now + spec.ack_wait_s, spec.durable, row[0]) for row in rows],
-    )
-    return [_Handed(*row) for row in rows]
-
-
-def _new(
-    connection: sqlite3.Connection, spec: ConsumerSpec, room: int, now: float
-) -> list[_Handed]:
-    (start,) = connection.execute(
-        "SELECT position FROM consumer WHERE durable = ?", (spec.durable,)
-    ).fetchone()
-    position, found, more = start, list[int](), True
-    while more and len(found) < room:
-        rows = connection.execute(
-            "SELECT seq, subject FROM message WHERE seq > ? ORDER BY seq LIMIT ?", (position, _SCAN)
-        ).fetchall()
-        more = len(rows) == _SCAN
-        for seq, subject in rows:
-            if len(found) == room:
-                break
-            position = seq
-            if any(subject_matches(pattern, subject) for pattern in spec.subjects):
-                found.append(seq)
-    if position != start:
-        connection.execute(
-            "UPDATE consumer SET position = ? WHERE durable = ?", (position, spec.durable)
-        )
-    connection.executemany(
-        "INSERT INTO delivery (durable, seq, attempt, due_at) VALUES (?, ?, 1, ?)",
-        [(spec.durable, seq, now + spec.ack_wait_s) for seq in found],
-    )
-    select = "SELECT seq, subject, body, 1 FROM message WHERE seq = ?"
-    return [_Handed(*connection.execute(select, (seq,)).fetchone()) for seq in found]
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:
