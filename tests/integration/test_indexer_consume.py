@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from dicomcore.errors import BusUnavailable, IndexUnavailable, Rejected
+from dicomcore.errors import BusUnavailable, IndexUnavailable, InvalidRequest, Rejected
 from dicomcore.events import (
     DeadLetter,
     InstanceConflict,
@@ -32,6 +32,7 @@ from indexer.consume import ConsumeOptions, StoredConsumer
 from indexer.metrics import Metrics
 from indexer.reindex import reindex
 from tests.indexer_world import (
+    Interruptible,
     Landed,
     World,
     announce,
@@ -223,6 +224,21 @@ async def test_reindex_with_clear_forgets_what_is_gone(parts: World) -> None:
     assert await parts.instances() == 1
 
 
+async def test_one_object_that_trips_us_does_not_end_the_rebuild(parts: World) -> None:
+    tripping = land(parts.store, image("1.2.3.10"))
+    land(parts.store, image("1.2.3.11"))
+
+    class Tripping(Interruptible):
+        def get(self, key: str) -> bytes:
+            if key == str(tripping.key):
+                raise RuntimeError("nobody has foreseen this")
+            return super().get(key)
+
+    done = await reindex(Tripping(parts.store), parts.index)
+
+    assert (done.indexed, done.skipped) == (1, 1)
+
+
 # ── one delivery at a time ──────────────────────────────────────────────────────────────────
 
 
@@ -339,6 +355,20 @@ async def test_a_bus_that_is_away_keeps_the_conflict_for_later(parts: World) -> 
     await consumer.handle([second])
 
     assert second.answers == ["nak"]
+
+
+async def test_a_dead_letter_that_the_bus_refuses_ends_the_message(parts: World) -> None:
+    class Narrow:
+        async def publish(self, subject: str, body: bytes, *, message_id: str) -> bool:
+            raise InvalidRequest("too large")
+
+    bad = Handed(b"no event")
+    metrics = Metrics(CollectorRegistry())
+    consumer = StoredConsumer(parts.store, Narrow(), parts.index, metrics, ConsumeOptions())  # type: ignore[arg-type]  # publishes only
+
+    await consumer.handle([bad])
+
+    assert bad.answers == ["term"]
 
 
 async def test_a_slow_batch_says_that_it_is_alive(parts: World) -> None:
