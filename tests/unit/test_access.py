@@ -157,7 +157,8 @@ def test_every_wanted_keyword_is_in_the_dictionary_once() -> None:
 
 def test_wanted_attributes_are_text_or_sequences() -> None:
     assert {dictionary_VR(tag) for tag in SEQUENCES} == {"SQ"}
-    assert {dictionary_VR(tag) for tag in TEXTS} <= set(["CS", "DA", "DS", "IS", "LO", "PN", "SH", "ST", "TM", "UI"])
+    characters = {"CS", "DA", "DS", "IS", "LO", "PN", "SH", "ST", "TM", "UI"}
+    assert {dictionary_VR(tag) for tag in TEXTS} <= characters
 
 
 def test_readers_ask_for_wanted_attributes_only() -> None:

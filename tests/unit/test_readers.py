@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 
 import pytest
-from pydicom import Dataset
-from pydicom.dataelem import DataElement
+from pydicom import Dataset, dcmread
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.sequence import Sequence
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicomcore.header import read_dataset_header, read_header
 from dicomcore.model import (
@@ -29,7 +30,7 @@ from dicomcore.model import (
     TreatedBeam,
 )
 from dicomcore.readers.kinds import kind_of
-from tests.unit.dicom_bytes import encode
+from tests.unit.dicom_bytes import encode, explicit, implicit, item, part10
 
 Value = object
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -44,9 +45,8 @@ def dataset(**attributes: Value) -> Dataset:
     """A data set or item; a list of mappings or data sets is a sequence."""
     ds = Dataset()
     for keyword, value in attributes.items():
-        if isinstance(value, list) and value and isinstance(value[0], Dataset):
-            value = Sequence(value)
-        setattr(ds, keyword, value)
+        items = isinstance(value, list) and isinstance(value[0], Dataset)
+        setattr(ds, keyword, Sequence(value) if items else value)
     return ds
 
 
@@ -662,6 +662,12 @@ def test_segmentation_references_the_images_it_segments() -> None:
         "1.2.840.10008.5.1.4.1.1.66.4",
         "SEG",
         SeriesDate="20240506",
+        StudiesContainingOtherReferencedInstancesSequence=[
+            dataset(
+                StudyInstanceUID="1.1.2",
+                ReferencedSeriesSequence=[dataset(SeriesInstanceUID="1.7")],
+            )
+        ],
         ReferencedSeriesSequence=[
             dataset(SeriesInstanceUID="1.8", ReferencedInstanceSequence=[to("1.8.1", CT)])
         ],
@@ -670,7 +676,13 @@ def test_segmentation_references_the_images_it_segments() -> None:
     assert header.kind is Kind.SEGMENTATION
     assert isinstance(header.details, ImageDetails)
     assert header.details.date == "20240506"
-    assert references(header) == {(Relation.IMAGE_SERIES, "1.8"), (Relation.IMAGE, "1.8.1")}
+    assert references(header) == {
+        (Relation.IMAGE_SERIES, "1.8"),
+        (Relation.IMAGE, "1.8.1"),
+        (Relation.IMAGE_SERIES, "1.7"),
+    }
+    studies = {r.uid: r.study_instance_uid for r in header.references}
+    assert studies == {"1.8": "1.1", "1.8.1": "1.1", "1.7": "1.1.2"}
 
 
 def test_delivery_instruction_is_kept_with_its_plan() -> None:
@@ -714,3 +726,23 @@ def test_partial_answers_of_c_find_have_headers() -> None:
     assert header.details == PlanDetails(label="PROST")
     assert header.sop_class_uid == ""
     assert header.patient_id == ""
+
+
+@pytest.mark.parametrize("vr", [b"UN", b"SQ"])
+def test_what_pydicom_has_left_encoded_is_read_without_its_conversion(vr: bytes) -> None:
+    plan = item(implicit(0x00081155, b"1.4\0"))
+    if vr == b"SQ":
+        plan = item(explicit(0x00081155, b"UI", b"1.4\0"))
+    body = b"".join(
+        explicit(tag, b"UI", value)
+        for tag, value in ((0x00080018, b"1.3\0"), (0x0020000D, b"1.1\0"), (0x0020000E, b"1.2\0"))
+    )
+    ds = dcmread(
+        BytesIO(part10(body + explicit(0x300C0002, vr, plan), ExplicitVRLittleEndian)), force=True
+    )
+
+    header = read_dataset_header(ds)
+
+    assert header.targets(Relation.PLAN) == ("1.4",)
+    if vr == b"UN":
+        assert isinstance(ds.get_item(0x300C0002), RawDataElement)
