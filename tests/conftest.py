@@ -10,6 +10,7 @@ pytest_plugins: list[str] = [
     "tests.servers.nats",
     "tests.servers.weed",
     "tests.servers.postgres",
+    "tests.peers.orthanc",
 ]
 
 NOTHING_SKIPPED = "DICOMTOOLS_NOTHING_SKIPPED"

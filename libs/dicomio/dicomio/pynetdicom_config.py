@@ -1,15 +1,18 @@
-"""pynetdicom's process-wide switches, set in one place."""
+"""pynetdicom's and pydicom's process-wide switches, set in one place."""
 
 from __future__ import annotations
 
+from pydicom import config
 from pynetdicom import _config
 
 
 def configure() -> None:
-    """Set what pynetdicom keeps for the whole process; any number of calls, from any thread.
+    """Set what both keep for the whole process; any number of calls, from any thread.
 
     Call it before an `AE` is made.
     """
+    # what peers send is what they send; the warnings about it quote values, which are patients'
+    config.settings.reading_validation_mode = config.IGNORE
     # any UID may be a storage class: private ones, and those younger than the library
     _config.UNRESTRICTED_STORAGE_SERVICE = True
     # its default handlers write each message, identifiers of patients included, to the log

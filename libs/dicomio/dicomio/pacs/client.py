@@ -16,6 +16,7 @@ from dicomio.pacs.association import associated
 from dicomio.pacs.contexts import service_context
 from dicomio.pacs.peer import Peer, ssl_context
 from dicomio.pacs.transfer import MESSAGE_ID, PENDING, Watch
+from dicomio.pynetdicom_config import configure
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,7 @@ class DicomPacs:
         InvalidRequest
             A certificate or key cannot be loaded.
         """
+        configure()
         self._peer = peer
         self._tls = None if peer.tls is None else ssl_context(peer.tls)
 

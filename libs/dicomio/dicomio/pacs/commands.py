@@ -50,6 +50,9 @@ class Command:
     """A command set as it came: element number in group 0000 to encoded value."""
 
     elements: Mapping[int, bytes]
+    rest: bytes = b""
+    """What follows group 0000 within the command set: Orthanc 1.10 puts the identifier of a failed
+    sub-operation there, Implicit VR Little Endian."""
 
     @property
     def field(self) -> int:
@@ -109,8 +112,8 @@ def decode(encoded: bytes | bytearray | memoryview) -> Command:
     Raises
     ------
     MalformedCommand
-        An element ends after the bytes do or is of another group; or Command Field, Command Data
-        Set Type, a response's Status or a request's Message ID is absent.
+        An element ends after the bytes do; or Command Field, Command Data Set Type, a response's
+        Status or a request's Message ID is absent.
     """
     data = bytes(encoded)
     elements: dict[int, bytes] = {}
@@ -120,13 +123,23 @@ def decode(encoded: bytes | bytearray | memoryview) -> Command:
         if end > len(data):
             raise MalformedCommand("ends within an element")
         group, element, length = _HEADER.unpack_from(data, position)
-        if group != 0 or length > len(data) - end:
-            raise MalformedCommand("an element of another group, or longer than the command set")
+        if group != 0:
+            break
+        if length > len(data) - end:
+            raise MalformedCommand("an element is longer than the command set")
         elements[element] = data[end : end + length]
         position = end + length
-    command = Command(elements)
-    _ = command.has_data_set, command.status if command.field & RESPONSE else command.message_id
+    command = Command(elements, data[position:])
+    _check(command)
     return command
+
+
+def _check(command: Command) -> None:
+    if command.field & RESPONSE:
+        _ = command.status
+    elif command.field != C_CANCEL_RQ:
+        _ = command.message_id
+    _ = command.has_data_set
 
 
 def _element(number: int, value: int | str) -> bytes:

@@ -16,6 +16,7 @@ from pydicom.filewriter import write_dataset
 from dicomcore.errors import InvalidRequest, Unreadable
 
 UTF_8, LATIN_1 = "ISO_IR 192", "ISO_IR 100"
+_UNDEFINED = 0xFFFFFFFF
 _CHARACTER_SET = "SpecificCharacterSet"
 _TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _INTEGERS = frozenset({"US", "SS", "UL", "SL", "UV", "SV"})
@@ -131,9 +132,18 @@ def _tag(keyword: str) -> int:
 
 
 def _read(identifier: bytes) -> Dataset:
-    return read_dataset(
+    data_set = read_dataset(
         BytesIO(identifier), is_implicit_VR=True, is_little_endian=True, bytelength=len(identifier)
     )
+    for element in data_set.values():
+        # where the bytes end within the last value, pydicom takes what there is
+        if isinstance(element, RawDataElement) and _cut_off(element):
+            raise EOFError
+    return data_set
+
+
+def _cut_off(element: RawDataElement) -> bool:
+    return element.length != _UNDEFINED and len(element.value or b"") < element.length
 
 
 def _texts(data_set: Dataset) -> Iterator[bytes]:

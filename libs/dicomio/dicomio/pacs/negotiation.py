@@ -20,11 +20,12 @@ from pynetdicom.presentation import PresentationContext
 from dicomcore.errors import DicomToolsError, InvalidRequest, PeerRefused, PeerUnavailable
 from dicomio.pacs.contexts import Context
 from dicomio.pacs.peer import Peer
-from dicomio.pynetdicom_config import configure
 
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 _SMALLEST_MAXIMUM = 128
 _UNLIMITED = 64 * 1024
+_SHORTEST_ACCEPT = 74
+"""Bytes of an A-ASSOCIATE-AC before its variable items (PS3.8 Table 9-17)."""
 
 _TRANSIENT, _PRESENTATION = 2, 3
 _REASONS = {
@@ -77,7 +78,6 @@ def request_pdu(peer: Peer, contexts: Sequence[Context], *, receive: Sequence[st
     InvalidRequest
         An AE title or a UID that cannot be sent.
     """
-    configure()
     try:
         primitive = A_ASSOCIATE()
         primitive.application_context_name = _APPLICATION_CONTEXT
@@ -108,6 +108,8 @@ def accepted(pdu: bytes, contexts: Sequence[Context], peer: Peer) -> Accepted:
     PeerRefused
         Not one context is accepted.
     """
+    if len(pdu) < _SHORTEST_ACCEPT:
+        raise _malformed(peer)
     try:
         answer = A_ASSOCIATE_AC()
         answer.decode(pdu)
@@ -123,7 +125,7 @@ def accepted(pdu: bytes, contexts: Sequence[Context], peer: Peer) -> Accepted:
         }
         longest = int(primitive.maximum_length_received or 0)
     except (ValueError, TypeError, LookupError, AttributeError, struct.error) as exc:
-        raise PeerUnavailable("the peer's association answer is malformed", peer=peer.name) from exc
+        raise _malformed(peer) from exc
     if not agreed:
         raise PeerRefused("the peer accepts no presentation context", peer=peer.name)
     return Accepted(agreed, max(longest, _SMALLEST_MAXIMUM) if longest else _UNLIMITED)
@@ -136,7 +138,7 @@ def rejection(body: bytes, peer: Peer) -> DicomToolsError:
     permanent as well.
     """
     if len(body) < 4:
-        return PeerUnavailable("the peer's association answer is malformed", peer=peer.name)
+        return _malformed(peer)
     result, source, reason = body[1], body[2], body[3]
     facts = {
         "peer": peer.name,
@@ -145,6 +147,10 @@ def rejection(body: bytes, peer: Peer) -> DicomToolsError:
     if result == _TRANSIENT or source == _PRESENTATION:
         return PeerUnavailable("the peer rejected the association for the moment", **facts)
     return PeerRefused("the peer rejected the association", **facts)
+
+
+def _malformed(peer: Peer) -> PeerUnavailable:
+    return PeerUnavailable("the peer's association answer is malformed", peer=peer.name)
 
 
 def _proposed(index: int, context: Context) -> PresentationContext:

@@ -144,7 +144,7 @@ class _Course:
                 return TransferOutcome(
                     status=message.command.status,
                     sub_operations=self.counters,
-                    failed_uids=identifiers.failed_uids(message.data),
+                    failed_uids=identifiers.failed_uids(message.data or message.command.rest),
                     comment=message.command.text(commands.ERROR_COMMENT),
                 )
 
