@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +11,10 @@ from pathlib import Path
 
 import pydicom
 from pydicom import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import (
     UID,
-    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
@@ -127,22 +126,40 @@ def _in_memory(dataset: Dataset) -> Entry:
 
 
 def _in_file(path: Path) -> Entry | None:
-    try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-        meta = dataset.file_meta
-        if "TransferSyntaxUID" in meta and "FileMetaInformationGroupLength" in meta:
+    # pydicom warns of what real files hold; here is where it may, and not when somebody asks
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            dataset, syntax, offset = _header_of(path)
+            for _ in dataset:
+                pass  # decoded lazily: now
+            return _entry(dataset, syntax, path=path, offset=offset)
+        except (AttributeError, EOFError, KeyError, NotImplementedError, OSError, ValueError):
+            return None
+
+
+def _header_of(path: Path) -> tuple[Dataset, str, int]:
+    """Return the data set without pixel data, its transfer syntax, and where in the file it begins.
+
+    A file without preamble is a data set; where its first element has a VR it is Explicit VR.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(_PREAMBLE)
+        if start[128:] == b"DICM":
+            stream.seek(0)
+            dataset: Dataset = pydicom.dcmread(stream, stop_before_pixels=True)
+            meta = dataset.file_meta
             offset = _PREAMBLE + _GROUP_LENGTH + int(meta.FileMetaInformationGroupLength)
-            return _entry(dataset, str(meta.TransferSyntaxUID), path=path, offset=offset)
-        return _entry(dataset, _guessed_syntax(dataset), path=path)
-    except (InvalidDicomError, AttributeError, KeyError, ValueError, OSError, EOFError):
-        return None
-
-
-def _guessed_syntax(dataset: Dataset) -> str:
-    implicit, little = dataset.original_encoding
-    if not little:
-        return ExplicitVRBigEndian
-    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+            return dataset, str(meta.TransferSyntaxUID), offset
+        stream.seek(0)
+        explicit = start[4:6].isalpha() and start[4:6].isupper()
+        dataset = pydicom.filereader.read_dataset(
+            stream,
+            is_implicit_VR=not explicit,
+            is_little_endian=True,
+            stop_when=lambda tag, _vr, _length: tag >= _PIXEL_DATA,
+        )
+    return dataset, str(ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian), 0
 
 
 def _entry(

@@ -20,6 +20,8 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomcore.errors import InvalidRequest, Unavailable
 from dicomcore.ports import QueryLevel
+from dicomio.pacs import Peer
+from dicomio.pynetdicom_config import configure
 from dicomtools.demo.archive import Archive, Entry, archive_in, archive_of, entry_of
 from dicomtools.demo.builders.plans import HALCYON_PLAN
 from dicomtools.demo.conversation import (
@@ -33,12 +35,11 @@ from dicomtools.demo.conversation import (
 from dicomtools.demo.faults import Faults
 from dicomtools.demo.find import check_hierarchy, find, level_of
 from dicomtools.demo.ledger import Asked, Ledger, Sent
-from dicomtools.demo.sending import Originator, Sender, contexts_for
+from dicomtools.demo.sending import Originator, Sender, ToRequestor, to_destination
 from dicomtools.demo.server import (
     PATIENT_ROOT,
     Server,
     reject_for_the_moment,
-    send_at_once,
     supported_contexts,
 )
 from dicomtools.demo.transfer import Transfers
@@ -91,6 +92,7 @@ class DemoPacs:
         self.ledger = Ledger()
         self._stopping = threading.Event()
         self._transfers = Transfers(self.archive, faults, self.ledger, self._stopping)
+        configure()
         self._ae = AE(ae_title)
         self._ae.maximum_associations = _MAXIMUM_ASSOCIATIONS
         self._server: Server | None = None
@@ -245,32 +247,15 @@ class DemoPacs:
             talk.respond(UNKNOWN_DESTINATION, comment="unknown destination")
             return
         originator = Originator(talk.calling_ae_title, talk.message_id)
-        connect = partial(self._sub_association, destination, address, originator)
-        self._transfers.answer(talk, top, destination, connect)
-
-    @contextmanager
-    def _sub_association(
-        self,
-        destination: str,
-        address: tuple[str, int],
-        originator: Originator,
-        entries: Sequence[Entry],
-    ) -> Iterator[Sender | None]:
-        assoc = self._ae.associate(
-            *address,
-            contexts_for(entries),
+        peer = Peer(
+            name=destination,
             ae_title=destination,
-            evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
+            host=address[0],
+            port=address[1],
+            calling_ae_title=self.ae_title,
         )
-        try:
-            if not assoc.is_established:
-                yield None
-                return
-            yield Sender(assoc, own_reactor=True, originator=originator)
-        finally:
-            if assoc.is_established:
-                assoc.release()
-            assoc.join(10)
+        connect = partial(to_destination, peer, originator)
+        self._transfers.answer(talk, top, destination, connect)
 
     def _store(self, assoc: Association, request: C_STORE, context: PresentationContext) -> None:
         self.ledger.asked(Asked("C-STORE", calling_ae_title=_calling(assoc)))
@@ -294,7 +279,7 @@ class DemoPacs:
 
 @contextmanager
 def _same(talk: Conversation, entries: Sequence[Entry]) -> Iterator[Sender]:  # noqa: ARG001 - Connect
-    yield Sender(talk.assoc, own_reactor=False, originator=None)
+    yield ToRequestor(talk.assoc)
 
 
 def _archive(source: Path | Sequence[Dataset] | Archive) -> Archive:
