@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
 
 import structlog
 
@@ -26,6 +25,7 @@ from qr_gateway.retrieval.claims import Claims, LeaseLost
 from qr_gateway.retrieval.jobs import Job
 from qr_gateway.retrieval.model import Progress, Report, RetrievalRequest
 from qr_gateway.retrieval.records import Records
+from qr_gateway.tasks import end
 
 log = structlog.get_logger(__name__)
 
@@ -132,11 +132,7 @@ class Attempt:
             return working.result()
         finally:
             self._stopped.set()  # the thread may still run, if this task was cancelled
-            for task in (working, beating):
-                task.cancel()
-            await asyncio.wait({working, beating})
-            _seen(working)
-            _seen(beating)
+            await end(working, beating)
 
     async def _saved(self) -> bytes | None:
         try:
@@ -212,9 +208,3 @@ class Attempt:
             raise LeaseLost("another worker has the job", job_id=job.job_id)
         if job.cancel_requested:
             self.stop(Stop.CANCELLED)
-
-
-def _seen(task: asyncio.Future[Any]) -> None:
-    """Take note of how a task ended, so that it is not reported as never looked at."""
-    if not task.cancelled():
-        task.exception()

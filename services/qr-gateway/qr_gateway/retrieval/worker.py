@@ -28,6 +28,7 @@ from qr_gateway.retrieval.jobs import Job
 from qr_gateway.retrieval.model import Report, State
 from qr_gateway.retrieval.options import Metrics, WorkerOptions
 from qr_gateway.retrieval.records import Records
+from qr_gateway.tasks import end
 
 log = structlog.get_logger(__name__)
 
@@ -167,6 +168,7 @@ class Worker:
         log.info("job_started", peer=held.peer, attempt=held.attempts)
         try:
             report = await attempt.run(self._execute)
+            return await self._reported(held, report, attempt.told)
         except LeaseLost:
             raise
         except Unavailable as exc:
@@ -180,7 +182,6 @@ class Worker:
         finally:
             self._metrics.running.dec()
             self._attempts.discard(attempt)
-        return await self._reported(held, report, attempt.told)
 
     async def _reported(self, held: Job, report: Report, told: Stop | None) -> Job | None:
         state = report.progress.state
@@ -250,9 +251,7 @@ class Worker:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             return coming.result() if coming.done() and not self._leaving.is_set() else None
         finally:
-            for task in either:
-                task.cancel()
-            await asyncio.wait(either)
+            await end(*either)
 
 
 async def _answered(answer: Coroutine[Any, Any, None]) -> None:
