@@ -35,10 +35,13 @@ def encode(ds: Dataset, syntax: str, *, undefined_lengths: bool = False) -> byte
     fp.is_little_endian = syntax != ExplicitVRBigEndian
     write_dataset(fp, ds)
     body = fp.getvalue()
-    if syntax == DeflatedExplicitVRLittleEndian:
-        deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-        body = deflater.compress(body) + deflater.flush()
-    return body
+    return deflated(body) if syntax == DeflatedExplicitVRLittleEndian else body
+
+
+def deflated(body: bytes) -> bytes:
+    """A data set as the deflated transfer syntaxes have it."""
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflater.compress(body) + deflater.flush()
 
 
 def part10(body: bytes, syntax: str, *, sop_class: str = "", preamble: bytes = bytes(128)) -> bytes:

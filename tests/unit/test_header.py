@@ -29,6 +29,7 @@ from dicomtools.demo.patients import twelve_plans
 from dicomtools.demo.sizes import SMALL
 from tests.unit.dicom_bytes import (
     SYNTAXES,
+    deflated,
     encode,
     even,
     explicit,
@@ -200,6 +201,7 @@ def test_zeros_after_the_data_set_are_let_through(padding: int) -> None:
         bytes(128) + b"DICM" + b"not dicom after all",
         bytes(128) + b"DICM" + explicit(0x00020010, b"UI", even(SYNTAXES[3])) + b"not deflated",
         part10(encode(EACH[next(iter(EACH))], SYNTAXES[3])[:-20], SYNTAXES[3]),
+        part10(deflated(encode(EACH[next(iter(EACH))], SYNTAXES[1])[:-3]), SYNTAXES[3]),
         identity()[:-3],
         identity() + implicit(0x300A00B0, b"", 1000),
         identity() + implicit(0x300A00B0, b"no items, not even one"),
