@@ -149,8 +149,8 @@ def scu(
         ext_neg=[build_role(uid, scp_role=True) for uid in storage],
         evt_handlers=[(evt.EVT_C_STORE, store)],
     )
+    assert association.is_established
     try:
-        assert association.is_established
         yield Scu(association, received)
     finally:
         if association.is_established:
