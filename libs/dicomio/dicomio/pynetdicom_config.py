@@ -19,3 +19,5 @@ def configure() -> None:
     _config.LOG_HANDLER_LEVEL = "none"
     _config.LOG_REQUEST_IDENTIFIERS = False
     _config.LOG_RESPONSE_IDENTIFIERS = False
+    # a UID that is none is answered with a status by whoever handles it; the library aborts
+    _config.VALIDATORS["UI"] = lambda _value: (True, "")

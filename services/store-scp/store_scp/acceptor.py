@@ -11,9 +11,11 @@ from typing import Any, cast
 import structlog
 from pynetdicom.transport import ThreadedAssociationServer
 
+from store_scp.messages import GuardedRequestHandler
+
 log = structlog.get_logger()
 
-POLL_S = 0.2
+POLL_S = 0.1
 """How soon `stop` is noticed."""
 _LISTEN_BACKLOG = 128
 
@@ -34,8 +36,10 @@ class Acceptor(ThreadedAssociationServer):
     daemon_threads = False
     block_on_close = True
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, max_instance_bytes: int, **kwargs: Any) -> None:
+        kwargs["request_handler"] = GuardedRequestHandler
         super().__init__(*args, **kwargs)
+        self.max_instance_bytes = max_instance_bytes
         self._thread = threading.Thread(
             target=lambda: self.serve_forever(poll_interval=POLL_S), name="store-scp-acceptor"
         )

@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
-from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at import
 
 from dicomcore.errors import Unavailable
@@ -90,6 +89,7 @@ class StoreScp:
                 evt_handlers=self._handlers(),
                 server_class=Acceptor,
                 ssl_context=options.tls,
+                max_instance_bytes=options.max_instance_bytes,
             )
         except OSError as exc:
             raise Unavailable(
@@ -135,7 +135,6 @@ class StoreScp:
     def _handlers(self) -> list[evt.EventHandlerType]:
         return [
             (evt.EVT_C_STORE, self._on_store),
-            (evt.EVT_PDU_RECV, self._on_pdu),
             (evt.EVT_ACCEPTED, self._on_accepted),
             (evt.EVT_REJECTED, self._on_rejected),
             (evt.EVT_RELEASED, self._on_released),
@@ -145,18 +144,6 @@ class StoreScp:
     def _on_store(self, event: Event) -> object:
         with self._bound(event):
             return self._store(event)
-
-    def _on_pdu(self, event: Event) -> None:
-        """Abort when a data set grows beyond the limit; runs in the association's network thread."""
-        if not isinstance(event.pdu, P_DATA_TF):
-            return
-        message = event.assoc.dimse.message
-        data_set = None if message is None else message.data_set
-        if data_set is None or data_set.tell() <= self._options.max_instance_bytes:
-            return
-        with self._bound(event):
-            log.error("instance_too_large", limit_bytes=self._options.max_instance_bytes)
-        event.assoc.abort(block=False)
 
     def _on_accepted(self, event: Event) -> None:
         with self._bound(event):
