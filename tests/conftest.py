@@ -11,6 +11,7 @@ pytest_plugins: list[str] = [
     "tests.servers.weed",
     "tests.servers.postgres",
     "tests.peers.orthanc",
+    "tests.peers.certificates",
 ]
 
 NOTHING_SKIPPED = "DICOMTOOLS_NOTHING_SKIPPED"

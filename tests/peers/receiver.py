@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -27,8 +28,10 @@ class Receiver:
 
 
 @contextlib.contextmanager
-def receiver(ae_title: str = "RECEIVER") -> Iterator[Receiver]:
-    """Yield a Storage SCP for every SOP class on a free loopback port."""
+def receiver(
+    ae_title: str = "RECEIVER", *, tls: ssl.SSLContext | None = None
+) -> Iterator[Receiver]:
+    """Yield a Storage and Verification SCP for every SOP class on a free loopback port."""
     configure()
     came = Receiver(Node(ae_title, 0))
 
@@ -39,7 +42,7 @@ def receiver(ae_title: str = "RECEIVER") -> Iterator[Receiver]:
     entity = AE(ae_title)
     entity.add_supported_context(VERIFICATION)
     server = entity.start_server(
-        (LOOPBACK, 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)]
+        (LOOPBACK, 0), block=False, ssl_context=tls, evt_handlers=[(evt.EVT_C_STORE, store)]
     )
     assert server is not None
     came.node = Node(ae_title, server.server_address[1])

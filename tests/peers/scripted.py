@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -101,7 +102,7 @@ def _accepting(context: PresentationContext) -> PresentationContext:
 
 
 @contextlib.contextmanager
-def scripted_peer(script: Script) -> Iterator[int]:
+def scripted_peer(script: Script, *, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """Yield the port of a peer that plays `script` to the first client, then closes.
 
     What the script raises is raised at the end.
@@ -113,6 +114,8 @@ def scripted_peer(script: Script) -> Iterator[int]:
         def play() -> None:
             try:
                 connection, _ = listener.accept()
+                if tls is not None:
+                    connection = tls.wrap_socket(connection, server_side=True)
                 with connection:
                     script(Line(connection))
             except BaseException as exc:  # noqa: BLE001 - handed to the test

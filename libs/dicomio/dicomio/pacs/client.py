@@ -12,7 +12,7 @@ from dicomcore.errors import PeerRefused, PeerUnavailable, Unreadable
 from dicomcore.ports import QueryLevel, SubOperations, TransferOutcome, TransferRequest
 from dicomcore.received import Received
 from dicomio.pacs import commands, contexts, identifiers, transfer
-from dicomio.pacs.association import associated
+from dicomio.pacs.association import Association, associated
 from dicomio.pacs.contexts import service_context
 from dicomio.pacs.peer import Peer, ssl_context
 from dicomio.pacs.transfer import MESSAGE_ID, PENDING, Watch
@@ -59,9 +59,22 @@ class DicomPacs:
         return time.monotonic() - started
 
     def find(self, level: QueryLevel, keys: Mapping[str, str]) -> Sequence[Dataset]:
+        return self.find_many(level, [keys])[0]
+
+    def find_many(
+        self, level: QueryLevel, queries: Sequence[Mapping[str, str]]
+    ) -> Sequence[Sequence[Dataset]]:
         model = contexts.STUDY_ROOT_FIND
         if level is QueryLevel.PATIENT:  # which Study Root does not have
             model = contexts.PATIENT_ROOT_FIND
+        with associated(self._peer, self._tls, [service_context(model)]) as association:
+            answers = [self._ask(association, model, level, keys) for keys in queries]
+        return [list(self._readable(replies)) for replies in answers]
+
+    def _ask(
+        self, association: Association, model: str, level: QueryLevel, keys: Mapping[str, str]
+    ) -> Sequence[bytearray]:
+        """One C-FIND; the association stays usable for the next."""
         identifier = identifiers.encoded({"QueryRetrieveLevel": level.value, **keys})
         command = commands.encode(
             {
@@ -72,19 +85,18 @@ class DicomPacs:
                 commands.COMMAND_DATA_SET_TYPE: commands.DATA_SET_FOLLOWS,
             }
         )
+        association.send(association.context_of(model).context_id, command, identifier)
         replies: list[bytearray] = []
-        with associated(self._peer, self._tls, [service_context(model)]) as association:
-            association.send(association.context_of(model).context_id, command, identifier)
-            while True:
-                answer = association.receive(_nothing)
-                association.expect(answer, commands.C_FIND_RQ | commands.RESPONSE)
-                status = answer.command.status
-                if status not in PENDING:
-                    break
-                replies.append(answer.data)
+        while True:
+            answer = association.receive(_nothing)
+            association.expect(answer, commands.C_FIND_RQ | commands.RESPONSE)
+            status = answer.command.status
+            if status not in PENDING:
+                break
+            replies.append(answer.data)
         if status != SUCCESS:
             raise self._refused(status)
-        return list(self._readable(replies))
+        return replies
 
     def move(
         self,

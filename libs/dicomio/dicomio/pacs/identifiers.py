@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from io import BytesIO
 
 from pydicom import DataElement, Dataset, config
+from pydicom.charset import default_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.filebase import DicomBytesIO
@@ -15,9 +16,12 @@ from pydicom.filewriter import write_dataset
 
 from dicomcore.errors import InvalidRequest, Unreadable
 
-UTF_8, LATIN_1 = "ISO_IR 192", "ISO_IR 100"
+UTF_8 = "ISO_IR 192"
 _UNDEFINED = 0xFFFFFFFF
-_CHARACTER_SET = "SpecificCharacterSet"
+_LIKE_A_VR = 0x4141
+"""From here on the low bytes of a length can be two capitals. Peers that are built on pydicom look
+there to tell Explicit from Implicit VR, in the first element: it must not be a long list of UIDs,
+so Specific Character Set goes before it."""
 _TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _INTEGERS = frozenset({"US", "SS", "UL", "SL", "UV", "SV"})
 
@@ -47,11 +51,14 @@ def encoded(keys: Mapping[str, str]) -> bytes:
     for path, value in keys.items():
         *sequences, keyword = path.split("/")
         _set(_item(identifier, sequences), keyword, value)
-    if not all(value.isascii() for value in keys.values()):
+    if not all(value.isascii() and len(value) < _LIKE_A_VR for value in keys.values()):
         identifier.SpecificCharacterSet = UTF_8
     stream = DicomBytesIO()
     stream.is_implicit_VR, stream.is_little_endian = True, True
-    write_dataset(stream, identifier)
+    try:
+        write_dataset(stream, identifier)
+    except (ValueError, TypeError, OSError) as exc:  # a number out of range is an OSError
+        raise InvalidRequest("the keys cannot be encoded") from exc
     return stream.getvalue()
 
 
@@ -67,11 +74,9 @@ def decoded(identifier: bytes | bytearray) -> Dataset:
         It cannot be parsed.
     """
     try:
-        data_set = _read(bytes(identifier))
-        if not data_set.get(_CHARACTER_SET):
-            text = b"".join(_texts(data_set))
-            if not text.isascii():
-                data_set = _read(_naming(_character_set_of(text)) + bytes(identifier))
+        data_set = _read(identifier, default_encoding)
+        if not data_set.get("SpecificCharacterSet") and _is_utf_8(b"".join(_texts(data_set))):
+            data_set = _read(identifier, "utf-8")
         for _ in data_set.iterall():
             pass
     except _DAMAGE as exc:
@@ -87,9 +92,8 @@ def failed_uids(identifier: bytes | bytearray) -> tuple[str, ...]:
         found = decoded(identifier).get("FailedSOPInstanceUIDList")
     except Unreadable:
         return ()
-    if not found:
-        return ()
-    return (str(found),) if isinstance(found, str) else tuple(str(uid) for uid in found)
+    several = [found] if isinstance(found, str) else found or ()
+    return tuple(str(uid) for uid in several if uid)
 
 
 def _item(data_set: Dataset, sequences: list[str]) -> Dataset:
@@ -131,9 +135,14 @@ def _tag(keyword: str) -> int:
     return tag
 
 
-def _read(identifier: bytes) -> Dataset:
+def _read(identifier: bytes | bytearray, encoding: str) -> Dataset:
     data_set = read_dataset(
-        BytesIO(identifier), is_implicit_VR=True, is_little_endian=True, bytelength=len(identifier)
+        BytesIO(identifier),
+        is_implicit_VR=True,
+        is_little_endian=True,
+        bytelength=len(identifier),
+        parent_encoding=encoding,  # where it names none
+        at_top_level=False,  # at the top level pydicom guesses the VR encoding, see _LIKE_A_VR
     )
     for element in data_set.values():
         # where the bytes end within the last value, pydicom takes what there is
@@ -147,13 +156,13 @@ def _cut_off(element: RawDataElement) -> bool:
 
 
 def _texts(data_set: Dataset) -> Iterator[bytes]:
-    for element in data_set.values():  # those not yet looked at are as they came
-        if isinstance(element, RawDataElement):
-            if isinstance(element.value, bytes) and _vr(element) in _TEXTS:
-                yield element.value
-        elif element.VR == "SQ":
-            for item in element.value:
+    for element in list(data_set.values()):  # not yet looked at, they are as they came
+        vr = _vr(element) if isinstance(element, RawDataElement) else element.VR
+        if vr == "SQ":
+            for item in data_set[element.tag].value:
                 yield from _texts(item)
+        elif vr in _TEXTS and isinstance(element.value, bytes):
+            yield element.value
 
 
 def _vr(element: RawDataElement) -> str:
@@ -163,13 +172,8 @@ def _vr(element: RawDataElement) -> str:
         return ""
 
 
-def _character_set_of(text: bytes) -> str:
+def _is_utf_8(text: bytes) -> bool:
     try:
-        text.decode("utf-8")
+        return not text.decode("utf-8").isascii()
     except UnicodeDecodeError:
-        return LATIN_1
-    return UTF_8
-
-
-def _naming(character_set: str) -> bytes:
-    return struct.pack("<HHI", 0x0008, 0x0005, len(character_set)) + character_set.encode()
+        return False
