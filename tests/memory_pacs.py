@@ -68,6 +68,11 @@ class MemoryPacs:
                 replies.setdefault(str(ds[unique].value), self._reply(ds, level, keys))
         return list(replies.values())
 
+    def find_many(
+        self, level: QueryLevel, queries: Sequence[Mapping[str, str]]
+    ) -> Sequence[Sequence[Dataset]]:
+        return [self.find(level, keys) for keys in queries]
+
     def _reply(self, ds: Dataset, level: QueryLevel, keys: Mapping[str, str]) -> Dataset:
         reply = Dataset()
         for key in keys:

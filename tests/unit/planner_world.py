@@ -219,6 +219,7 @@ def oracle(  # noqa: C901, PLR0912, PLR0915 - the rules in one piece, to be read
                 Relation.STRUCTURE_SET,
                 Relation.DRR,
                 Relation.DOSE,
+                Relation.IMAGE,
                 Relation.RELATED_PLAN,
             ):
                 continue

@@ -244,6 +244,16 @@ def test_a_structure_set_without_image_references_brings_the_series_of_its_frame
     assert uids(outcome) == A_CLOSURE
 
 
+def test_a_setup_image_comes_without_its_series():
+    w = typical()
+    w.headers["3.1"] = plan("3.1", "A", "4.1", refs=[ref(Relation.IMAGE, "2.5.2")])
+
+    outcome = w.run(Selection("A"))
+
+    assert "2.5.2" in uids(outcome)
+    assert not {"2.5.1", "2.5.3"} & uids(outcome)
+
+
 def test_a_related_plan_comes_alone():
     w = typical()
     w.headers["3.1"] = plan("3.1", "A", "4.1", refs=[ref(Relation.RELATED_PLAN, "3.2")])
@@ -310,6 +320,7 @@ def worlds(draw: st.DrawFn) -> list[InstanceHeader]:
         Relation.DOSE: [f"5.{i}" for i in range(1, 3)],
         Relation.DRR: [f"6.{i}" for i in range(1, 3)],
         Relation.RELATED_PLAN: plan_uids,
+        Relation.IMAGE: ["6.1", *(f"{s}.2" for s in series)],
     }
     for uid in plan_uids:
         refs = [

@@ -421,6 +421,12 @@ class Pacs(Protocol):
         """
         ...
 
+    def find_many(
+        self, level: QueryLevel, queries: Sequence[Mapping[str, str]]
+    ) -> Sequence[Sequence[Dataset]]:
+        """C-FIND, one after another on one association; the replies to each, or the first error."""
+        ...
+
     def move(
         self,
         request: TransferRequest,

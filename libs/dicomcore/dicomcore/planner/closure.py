@@ -1,6 +1,6 @@
 """What a set of plans references, and what references them: the rules of the closure.
 
-For each plan: its structure set, DRRs, doses, and directly related plans (these alone, not what
+For each plan: its structure set, DRRs, setup and verification images, doses, and directly related plans (these alone, not what
 they reference in turn); the image series that the structure set references, whole; registrations
 that tie the plan's frame of reference to another, with the image series and structure sets on the
 other side; and everything that points back at the plan: doses, RT images, treatment records,
@@ -30,6 +30,7 @@ from dicomcore.uids import InstanceUID, SeriesUID
 _FORWARD = {
     Relation.STRUCTURE_SET: (STRUCTURE_SETS, Stage.STRUCTURE_SETS, "structure set of the plan"),
     Relation.DRR: (RT_IMAGES, Stage.RT_IMAGES, "reference image of a beam"),
+    Relation.IMAGE: (RT_IMAGES, Stage.RT_IMAGES, "setup or verification image of the plan"),
     Relation.DOSE: (DOSES, Stage.DOSES, "dose the plan references"),
     Relation.RELATED_PLAN: (PLANS, Stage.PLANS, "plan the plan references"),
 }
@@ -101,6 +102,8 @@ class Closure:
             if reference.relation not in _FORWARD:
                 continue
             modalities, stage, why = _FORWARD[reference.relation]
+            if reference.relation is Relation.IMAGE:
+                modalities |= self._image_modalities()
             entry = self._demand.find(reference.uid, modalities, stage, why)
             if entry is Absence.ABSENT:
                 self._dangles(reference, plan)
@@ -221,7 +224,7 @@ class Closure:
         """Decide each image series that nothing has named yet on one of its instances."""
         for series in self._known.series_with(PROBED):
             entries = self._demand.listed(series, Stage.PROBES, WHY_CONE_BEAM)
-            if not entries or any(entry.uid in self.members for entry in entries):
+            if not entries or all(entry.uid in self.members for entry in entries):
                 continue
             why = self._why_series(series, entries)
             if why:

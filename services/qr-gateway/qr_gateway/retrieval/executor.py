@@ -150,17 +150,17 @@ class _Retrieval:
                 pass
 
     def _list(self, step: ListSeries) -> None:
-        for series in step.series:
-            catalogue = self._known.catalogue
-            if not self._gone:
-                try:
-                    catalogue = self._survey.instances(catalogue, series)
-                except PeerGone as exc:
-                    self._lose(exc.reason)
-            if self._gone:
+        catalogue = self._known.catalogue
+        if not self._gone:
+            try:
+                catalogue = self._survey.instances(catalogue, step.series)
+            except PeerGone as exc:
+                self._lose(exc.reason)
+        if self._gone:
+            for series in step.series:
                 catalogue = catalogue.with_unlistable(series)
                 self._tally.saved.given_up[series] = self._gone
-            self._known = replace(self._known, catalogue=catalogue)
+        self._known = replace(self._known, catalogue=catalogue)
 
     def _read(self, step: ReadHeaders) -> None:
         headers = dict(self._known.headers)

@@ -89,11 +89,11 @@ def _state(outcome: Outcome, known: Knowledge, tally: Tally, *, selective: bool)
     if not known.catalogue.series:
         tally.say(NO_PATIENT)
         return State.FAILED
-    if selective and not any(p.verdict is Verdict.SELECTED for p in outcome.plans):
-        tally.say(NO_PLAN)
-        return State.PARTIAL if outcome.expected else State.FAILED
     if outcome.missing:
         return State.PARTIAL
+    if selective and not any(p.verdict is Verdict.SELECTED for p in outcome.plans):
+        tally.say(NO_PLAN)
+        return State.COMPLETE if outcome.expected else State.FAILED
     return State.COMPLETE if outcome.expected else State.FAILED
 
 

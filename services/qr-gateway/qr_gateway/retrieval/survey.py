@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 from pydicom import Dataset
@@ -29,6 +29,11 @@ from qr_gateway.retrieval.transfers import Cancelled, PeerGone
 
 log = structlog.get_logger(__name__)
 
+QUERIES_PER_ASSOCIATION = 32
+PROOF = 2
+"""Series that a peer must have refused to list, none listed, before it is not asked for more."""
+NOT_LISTABLE = "The PACS does not list the instances of every series; whole series were asked for."
+
 _EXTRA: Mapping[str, Mapping[str, str]] = {
     "RTPLAN": PLAN_KEYS,
     "RTSTRUCT": FRAME_KEYS,
@@ -38,6 +43,8 @@ _EXTRA: Mapping[str, Mapping[str, str]] = {
     "RTRECORD": REFERENCED_PLAN_KEYS,
 }
 _EXTRA_IMAGE = {**FRAME_KEYS, **REFERENCED_PLAN_KEYS}
+
+Keys = Mapping[str, str]
 
 
 class Survey:
@@ -56,6 +63,8 @@ class Survey:
         self._back_off = back_off
         self._cancelled = cancelled
         self._extra_refused = False
+        self._listed = 0
+        self._not_listed = 0
 
     def patient(self, patient_id: str) -> Catalogue:
         """Return the patient's series; empty if the PACS has no study of the patient.
@@ -69,49 +78,79 @@ class Survey:
             The PACS refuses the query.
         """
         keys = {**STUDY_KEYS, "PatientID": exact(patient_id)}
+        studies = studies_of(self._find(QueryLevel.STUDY, [keys])[0], patient_id)
+        queries = [{**SERIES_KEYS, "StudyInstanceUID": study} for study in studies]
         catalogue = Catalogue()
-        for study in studies_of(self._find(QueryLevel.STUDY, keys), patient_id):
-            keys = {**SERIES_KEYS, "StudyInstanceUID": study}
-            replies = self._find(QueryLevel.SERIES, keys)
+        for study, replies in zip(studies, self._find_all(QueryLevel.SERIES, queries), strict=True):
             catalogue = catalogue.with_series(series_of(replies, study))
         return catalogue
 
-    def instances(self, catalogue: Catalogue, series: SeriesUID) -> Catalogue:
-        """Return the catalogue with one more series listed, or marked as one that cannot be."""
-        entry = catalogue.series[series]
-        try:
-            replies = self._list(entry)
-        except PeerRefused as exc:
-            log.info("series_not_listable", series_instance_uid=series, **exc.facts)
-            self._tally.say("The PACS does not list the instances of a series; whole series asked.")
-            self._tally.saved.unlistable.add(series)
-            return catalogue.with_unlistable(series)
-        return catalogue.with_instances(series, instances_of(replies, entry))
+    def instances(self, catalogue: Catalogue, wanted: Sequence[SeriesUID]) -> Catalogue:
+        """Return the catalogue with these series listed, or marked as ones that cannot be.
 
-    def _list(self, entry: SeriesEntry) -> Sequence[Dataset]:
-        """C-FIND at IMAGE level, without the optional keys if the peer refuses those."""
+        Raises
+        ------
+        Cancelled, PeerGone
+        """
+        entries = [catalogue.series[uid] for uid in wanted]
+        try:
+            queries = [self._keys(entry) for entry in entries]
+            answers: Iterable[Sequence[Dataset] | None] = self._find_all(QueryLevel.IMAGE, queries)
+        except PeerRefused:
+            answers = map(self._list, entries)  # one of them it was: each by itself
+        for entry, replies in zip(entries, answers, strict=True):
+            uid = entry.series_instance_uid
+            if replies is None:
+                self._tally.say(NOT_LISTABLE)
+                self._tally.saved.unlistable.add(uid)
+                catalogue = catalogue.with_unlistable(uid)
+            else:
+                catalogue = catalogue.with_instances(uid, instances_of(replies, entry))
+        return catalogue
+
+    def _list(self, entry: SeriesEntry) -> Sequence[Dataset] | None:
+        """List one series, without the optional keys if the peer refuses those; None: it refuses."""
+        if self._not_listed >= PROOF and not self._listed:
+            return None
+        try:
+            try:
+                replies = self._find(QueryLevel.IMAGE, [self._keys(entry)])[0]
+            except PeerRefused:
+                if self._extra_refused:
+                    raise
+                replies = self._find(QueryLevel.IMAGE, [self._keys(entry, extra=False)])[0]
+                self._extra_refused = True  # those keys it was: without them the peer answers
+        except PeerRefused as exc:
+            self._not_listed += 1
+            log.info("series_not_listable", **exc.facts)
+            return None
+        self._listed += 1
+        return replies
+
+    def _keys(self, entry: SeriesEntry, *, extra: bool = True) -> Keys:
         keys = {
             **INSTANCE_KEYS,
             "StudyInstanceUID": entry.study_instance_uid,
             "SeriesInstanceUID": entry.series_instance_uid,
         }
-        extra = _EXTRA.get(entry.modality, _EXTRA_IMAGE)
         if extra and not self._extra_refused:
-            try:
-                return self._find(QueryLevel.IMAGE, {**keys, **extra})
-            except PeerRefused:
-                replies = self._find(QueryLevel.IMAGE, keys)
-                self._extra_refused = True  # those keys it was: without them the peer answers
-                return replies
-        return self._find(QueryLevel.IMAGE, keys)
+            keys.update(_EXTRA.get(entry.modality, _EXTRA_IMAGE))
+        return keys
 
-    def _find(self, level: QueryLevel, keys: Mapping[str, str]) -> Sequence[Dataset]:
+    def _find_all(self, level: QueryLevel, queries: Sequence[Keys]) -> list[Sequence[Dataset]]:
+        """Ask many queries, so many on an association that a long list is no endless one."""
+        answers: list[Sequence[Dataset]] = []
+        for start in range(0, len(queries), QUERIES_PER_ASSOCIATION):
+            answers += self._find(level, queries[start : start + QUERIES_PER_ASSOCIATION])
+        return answers
+
+    def _find(self, level: QueryLevel, queries: Sequence[Keys]) -> Sequence[Sequence[Dataset]]:
         attempt = 1
         while True:
             if self._cancelled():
                 raise Cancelled
             try:
-                return self._pacs.find(level, keys)
+                return self._pacs.find_many(level, queries)
             except PeerUnavailable as exc:
                 attempt += 1
                 if attempt > self._tally.ladder.attempts:
