@@ -37,7 +37,7 @@ class ServerEvent:
 
 
 async def stream_events(
-    call: Call,
+    call: Call[Any, Any, Any],
     events: AsyncGenerator[ServerEvent, None],
     *,
     follow: bool = True,
@@ -80,7 +80,7 @@ async def stream_events(
 
 
 async def _follow(
-    call: Call,
+    call: Call[Any, Any, Any],
     events: AsyncGenerator[ServerEvent, None],
     response: web.StreamResponse,
     heartbeat_s: float,

@@ -1,0 +1,151 @@
+"""The gateway as one object: parts in, routes and the retrieval worker out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry
+
+from dicomcore.errors import KeyValueUnavailable, NotFound
+from dicomcore.ports import EventBus, KeyValue, ObjectStore, Pacs
+from dicomcore.received import Received
+from dicomio import pacs
+from dicomio.bridge import Bridge
+from dicomio.http import AnyRoute, Check
+from qr_gateway.peer_routes import PeerRoutes
+from qr_gateway.peers import Peers
+from qr_gateway.retrieval import executor
+from qr_gateway.retrieval.attempt import Hooks
+from qr_gateway.retrieval.ledger import Ledger
+from qr_gateway.retrieval.model import Progress, Report, RetrievalRequest
+from qr_gateway.retrieval.options import Metrics, WorkerOptions
+from qr_gateway.retrieval.records import Records
+from qr_gateway.retrieval.worker import Worker
+from qr_gateway.retrieval_routes import RetrievalRoutes
+
+BUCKET = "retrievals"
+"""Name of the key-value bucket that the ledger is kept in."""
+QUERY_THREADS = 4
+"""C-ECHO and C-FIND at a time; retrievals have threads of their own, so that neither waits."""
+
+
+class Retrieve(Protocol):
+    """The form of `qr_gateway.retrieval.executor.retrieve`."""
+
+    def __call__(
+        self,
+        request: RetrievalRequest,
+        parts: executor.Parts,
+        *,
+        saved: bytes | None,
+        save: Callable[[bytes], None],
+        progress: Callable[[Progress], None],
+        cancelled: Callable[[], bool],
+    ) -> Report:
+        """Return how the retrieval ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayParts:
+    """What a gateway works with; all of it stays the caller's, to be closed after `run`."""
+
+    peers: Peers
+    store: ObjectStore
+    bus: EventBus
+    kv: KeyValue
+    """Bucket `BUCKET`."""
+    receive: Callable[[Received], int]
+    """C-GET: lands one instance and returns the DIMSE status that answers the sub-operation."""
+    registry: CollectorRegistry
+    options: WorkerOptions = field(default_factory=WorkerOptions)
+    connect: Callable[[pacs.Peer], Pacs] = pacs.DicomPacs
+    retrieve: Retrieve = executor.retrieve
+
+
+class Gateway:
+    """C-ECHO, C-FIND and selective retrievals against named peers.
+
+    Used by this service's `__main__` and, on the embedded adapters, by `dicomtools up`. Made on the
+    event loop that it runs on.
+
+    Raises
+    ------
+    InvalidRequest
+        A certificate or key of a peer cannot be loaded.
+    """
+
+    def __init__(self, parts: GatewayParts) -> None:
+        self._parts = parts
+        self._clients = {
+            name: parts.connect(parts.peers[name].address(name)) for name in parts.peers
+        }
+        loop = asyncio.get_running_loop()
+        self._queries = Bridge(loop, workers=QUERY_THREADS)
+        self._work = Bridge(loop, workers=parts.options.jobs)
+        records = Records(parts.kv)
+        self._routes = (
+            *PeerRoutes(parts.peers, self._clients, self._queries).routes(),
+            *RetrievalRoutes(parts.peers, Ledger(records), parts.bus).routes(),
+        )
+        self._worker = Worker(
+            parts.bus,
+            records,
+            self._work,
+            self._execute,
+            options=parts.options,
+            metrics=Metrics(parts.registry),
+        )
+
+    def routes(self) -> Sequence[AnyRoute]:
+        """Return the HTTP operations, for `dicomio.http.make_app`."""
+        return self._routes
+
+    def checks(self) -> Mapping[str, Check]:
+        """Return what readiness depends on."""
+        return {"bus": self._parts.bus.healthy, "key_value": self._key_value_answers}
+
+    async def run(self) -> None:
+        """Work until `stop`; then give back what runs and return.
+
+        Outages of bus and ledger are waited out.
+        """
+        try:
+            await self._worker.run()
+        finally:
+            await self._work.close()
+            await self._queries.close()
+
+    def stop(self) -> None:
+        """Take no more jobs; those that run go back to the queue, with all they have saved."""
+        self._worker.stop()
+
+    async def _key_value_answers(self) -> bool:
+        try:
+            await self._parts.kv.get("ready")
+        except NotFound:
+            return True
+        except KeyValueUnavailable:
+            return False
+        return True
+
+    def _execute(self, peer: str, request: RetrievalRequest, hooks: Hooks) -> Report:
+        settings = self._parts.peers[peer]
+        parts = executor.Parts(
+            pacs=self._clients[peer],
+            store=self._parts.store,
+            receive=self._parts.receive,
+            destination=settings.move_destination or "",
+            limits=settings.limits,
+        )
+        return self._parts.retrieve(
+            request,
+            parts,
+            saved=hooks.saved,
+            save=hooks.save,
+            progress=hooks.progress,
+            cancelled=hooks.cancelled,
+        )

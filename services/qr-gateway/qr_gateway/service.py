@@ -1,0 +1,131 @@
+"""qr-gateway in its surroundings: object store, bus, ledger and HTTP, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+
+import structlog
+
+from dicomcore.errors import Unavailable
+from dicomcore.ports import EventBus
+from dicomio.bridge import Bridge
+from dicomio.http import Check, make_app, serve
+from dicomio.landing import Announcer, Lander, Publish
+from dicomio.metrics import new_registry
+from dicomio.nats_bus import NatsBus
+from dicomio.nats_connection import NatsOptions
+from dicomio.nats_kv import NatsKeyValue
+from dicomio.s3_store import S3Options, S3Store
+from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
+from qr_gateway.receiving import receiver
+from qr_gateway.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+BUCKET_RETRY_S = 2.0
+
+
+@asynccontextmanager
+async def running(settings: Settings, s3: S3Options, nats: NatsOptions) -> AsyncIterator[str]:
+    """Run qr-gateway inside a `with` block; yields the URL that it answers on.
+
+    Object store and NATS may be away at the start. Leaving the block gives running retrievals back
+    to the queue, for another replica, or this one when it is back.
+
+    Raises
+    ------
+    InvalidRequest
+        A setting cannot be used: peers, a TLS file, a bucket's name, HTTP beyond loopback without
+        a token.
+    Unavailable
+        The port cannot be bound.
+    """
+    registry = new_registry("qr-gateway", version("dicomtools"))
+    async with AsyncExitStack() as stack:
+        store = S3Store(s3)
+        stack.callback(store.close)
+        bus = await NatsBus.open(nats, required=False)
+        stack.push_async_callback(bus.close)
+        kv = await NatsKeyValue.open(nats, BUCKET, required=False)
+        stack.push_async_callback(kv.close)
+        bridge = Bridge(asyncio.get_running_loop())
+        stack.push_async_callback(bridge.close)
+        announcer = Announcer(
+            store, _publisher(bridge, bus, settings.publish_timeout_s), source="qr-gateway"
+        )
+        lander = Lander(store, announcer.announce, high_water=settings.high_water)
+        gateway = Gateway(
+            GatewayParts(
+                peers=settings.known_peers(),
+                store=store,
+                bus=bus,
+                kv=kv,
+                receive=receiver(lander),
+                registry=registry,
+                options=settings.worker(),
+            )
+        )
+        app = make_app(
+            "DicomTools qr-gateway",
+            version("dicomtools"),
+            gateway.routes(),
+            metrics_registry=registry,
+            checks={**gateway.checks(), "object_store": _bucket(bridge, store)},
+            access=settings.access(),
+        )
+        server = await serve(app, settings.http_host, settings.http_port)
+        stack.push_async_callback(server.stop)
+        await stack.enter_async_context(_ensured(bridge, store))
+        await stack.enter_async_context(_working(gateway))
+        yield server.url
+
+
+@asynccontextmanager
+async def _working(gateway: Gateway) -> AsyncIterator[None]:
+    """Run the worker; a fault of ours in it ends the block, and with it the process."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(gateway.run())
+        try:
+            yield
+        finally:
+            gateway.stop()
+
+
+@asynccontextmanager
+async def _ensured(bridge: Bridge, store: S3Store) -> AsyncIterator[None]:
+    """Make the bucket as soon as the object store answers."""
+    making = asyncio.create_task(_ensure_bucket(bridge, store))
+    try:
+        yield
+    finally:
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
+
+
+async def _ensure_bucket(bridge: Bridge, store: S3Store) -> None:
+    while True:
+        try:
+            await bridge.run(store.ensure_bucket)
+        except Unavailable as exc:
+            log.warning("bucket_not_ready", problem=exc.sentence)
+            await asyncio.sleep(BUCKET_RETRY_S)
+        else:
+            return
+
+
+def _publisher(bridge: Bridge, bus: EventBus, timeout_s: float) -> Publish:
+    def publish(subject: str, body: bytes, message_id: str) -> bool:
+        return bridge.call(bus.publish(subject, body, message_id=message_id), timeout_s)
+
+    return publish
+
+
+def _bucket(bridge: Bridge, store: S3Store) -> Check:
+    async def check() -> bool:
+        await bridge.run(store.ensure_bucket)
+        return True
+
+    return check

@@ -1,0 +1,88 @@
+"""qr-gateway's own settings: environment variables that begin with `QR_GATEWAY_`."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dicomio.http import Access, BearerToken
+from qr_gateway.peers import AeTitle, Peers, parse_peers, read_peers
+from qr_gateway.retrieval.attempt import Pace
+from qr_gateway.retrieval.options import WorkerOptions
+
+
+class Settings(BaseSettings):
+    """Loaded once, by `dicomio.service_settings.load`, and handed down."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="QR_GATEWAY_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    peers_file: Path | None = None
+    """JSON `{"peers": {NAME: {"ae_title": …, "host": …, "port": …}}}`, or TOML with `[peers.NAME]`."""
+    peers: str = ""
+    """JSON `{NAME: {…}}`; a name that is in the file too is this one."""
+    move_destination: AeTitle | None = None
+    """AE title of store-scp as the peers know it, for peers that do not name one."""
+
+    http_host: str = "127.0.0.1"
+    """Beyond loopback only with `QR_GATEWAY_HTTP_TOKEN_SHA256`."""
+    http_port: int = Field(default=8080, ge=0, le=65535)
+    http_token_sha256: str | None = None
+    """SHA-256 of the bearer token that callers present, hexadecimal."""
+
+    replica: str = ""
+    """Name of this replica in the ledger; empty: the host's name."""
+    jobs: int = Field(default=4, ge=1, le=64)
+    """Retrievals at a time."""
+    jobs_per_peer: int = Field(default=2, ge=1, le=64)
+    """Of these, against one peer; replicas add up."""
+    lease_s: float = Field(default=20.0, ge=1.0)
+    """A replica that is not heard of for so long has lost its jobs."""
+    ack_wait_s: float = Field(default=30.0, ge=1.0)
+    """A crashed replica's jobs come to another one after so long."""
+    keep_days: float = Field(default=30.0, gt=0)
+    """How long a retrieval that has ended can be asked about."""
+    publish_timeout_s: float = Field(default=5.0, gt=0)
+    high_water: float | None = Field(default=0.95, gt=0, le=1)
+    """Share of the object store's capacity above which C-GET takes nothing."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("http_token_sha256", "peers_file", "move_destination", mode="before")
+    @classmethod
+    def _empty_is_absent(cls, value: object) -> object:
+        # compose files and manifests cannot leave a variable out
+        return None if value == "" else value
+
+    def known_peers(self) -> Peers:
+        """Return the peers.
+
+        Raises
+        ------
+        InvalidRequest
+            They cannot be understood.
+        """
+        peers = {} if self.peers_file is None else read_peers(self.peers_file)
+        if self.peers.strip():
+            peers |= parse_peers(self.peers)
+        return Peers(peers, move_destination=self.move_destination)
+
+    def access(self) -> Access:
+        """Return who may call; `InvalidRequest` if the token's digest is none."""
+        token = self.http_token_sha256
+        return Access() if token is None else Access(token=BearerToken(token))
+
+    def worker(self) -> WorkerOptions:
+        """Return how the worker works."""
+        return WorkerOptions(
+            owner=self.replica or socket.gethostname(),
+            jobs=self.jobs,
+            jobs_per_peer=self.jobs_per_peer,
+            pace=Pace(lease_s=self.lease_s, ack_wait_s=self.ack_wait_s),
+            keep_s=self.keep_days * 86400.0,
+        )
