@@ -258,6 +258,23 @@ def test_an_unknown_patient_is_an_empty_answer(served):
     assert not served.pacs.find(QueryLevel.STUDY, {"PatientID": "NOBODY", "StudyInstanceUID": ""})
 
 
+def test_many_queries_are_answered_each_by_its_own_replies(served):
+    def instances_of(series: str) -> dict[str, str]:
+        return {"StudyInstanceUID": STUDY, "SeriesInstanceUID": series, "SOPInstanceUID": ""}
+
+    queries = [instances_of(IMAGES), instances_of(f"{ROOT}.404"), instances_of(PLANS)]
+
+    images, nothing, plans = served.pacs.find_many(QueryLevel.IMAGE, queries)
+
+    assert sorted(one.SOPInstanceUID for one in images) == sorted(IMAGE_UIDS)
+    assert not nothing
+    assert {one.SOPInstanceUID for one in plans} == set(PLAN_UIDS)
+
+
+def test_no_query_has_no_answer(served):
+    assert list(served.pacs.find_many(QueryLevel.IMAGE, [])) == []
+
+
 def test_calls_from_several_threads_do_not_meet(served):
     def count(series: SeriesUID) -> int:
         keys = {"StudyInstanceUID": STUDY, "SeriesInstanceUID": series, "SOPInstanceUID": ""}

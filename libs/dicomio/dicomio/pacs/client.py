@@ -67,14 +67,24 @@ class DicomPacs:
         model = contexts.STUDY_ROOT_FIND
         if level is QueryLevel.PATIENT:  # which Study Root does not have
             model = contexts.PATIENT_ROOT_FIND
+        if not queries:
+            return []
+        answers: list[Sequence[bytearray]] = []
+        status = SUCCESS
         with associated(self._peer, self._tls, [service_context(model)]) as association:
-            answers = [self._ask(association, model, level, keys) for keys in queries]
+            for keys in queries:
+                status, replies = self._ask(association, model, level, keys)
+                answers.append(replies)
+                if status != SUCCESS:
+                    break
+        if status != SUCCESS:
+            raise self._refused(status)
         return [list(self._readable(replies)) for replies in answers]
 
     def _ask(
         self, association: Association, model: str, level: QueryLevel, keys: Mapping[str, str]
-    ) -> Sequence[bytearray]:
-        """One C-FIND; the association stays usable for the next."""
+    ) -> tuple[int, Sequence[bytearray]]:
+        """Return the final status of one C-FIND, and the replies before it."""
         identifier = identifiers.encoded({"QueryRetrieveLevel": level.value, **keys})
         command = commands.encode(
             {
@@ -90,13 +100,9 @@ class DicomPacs:
         while True:
             answer = association.receive(_nothing)
             association.expect(answer, commands.C_FIND_RQ | commands.RESPONSE)
-            status = answer.command.status
-            if status not in PENDING:
-                break
+            if answer.command.status not in PENDING:
+                return answer.command.status, replies
             replies.append(answer.data)
-        if status != SUCCESS:
-            raise self._refused(status)
-        return replies
 
     def move(
         self,
