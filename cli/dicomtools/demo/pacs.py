@@ -21,9 +21,7 @@ from pynetdicom.presentation import PresentationContext
 from dicomcore.errors import InvalidRequest, Unavailable
 from dicomcore.ports import QueryLevel
 from dicomio.pacs import Peer
-from dicomio.pynetdicom_config import configure
 from dicomtools.demo.archive import Archive, Entry, archive_in, archive_of, entry_of
-from dicomtools.demo.builders.plans import HALCYON_PLAN
 from dicomtools.demo.conversation import (
     CANCEL,
     IDENTIFIER_DOES_NOT_MATCH,
@@ -40,7 +38,6 @@ from dicomtools.demo.server import (
     PATIENT_ROOT,
     Server,
     reject_for_the_moment,
-    supported_contexts,
 )
 from dicomtools.demo.transfer import Transfers
 
@@ -92,7 +89,6 @@ class DemoPacs:
         self.ledger = Ledger()
         self._stopping = threading.Event()
         self._transfers = Transfers(self.archive, faults, self.ledger, self._stopping)
-        configure()
         self._ae = AE(ae_title)
         self._ae.maximum_associations = _MAXIMUM_ASSOCIATIONS
         self._server: Server | None = None
@@ -149,7 +145,6 @@ class DemoPacs:
             server = Server(
                 self._ae,
                 (self.host, self._wanted_port),
-                supported_contexts(self.archive, private=(HALCYON_PLAN,)),
                 serve=self._serve,
                 requested=self._on_requested,
             )

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from socketserver import BaseServer
 from typing import Any
 
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import (
-    AE,
-    ALL_TRANSFER_SYNTAXES,
-    AllStoragePresentationContexts,
-    build_context,
-    evt,
-)
+from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from dicomtools.demo.archive import Entry
+from dicomio.pacs.contexts import (
+    PATIENT_ROOT_FIND,
+    PATIENT_ROOT_GET,
+    PATIENT_ROOT_MOVE,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    VERIFICATION,
+)
+from dicomio.pynetdicom_config import configure
 
-VERIFICATION = "1.2.840.10008.1.1"
-# Query/Retrieve information models: FIND, MOVE, GET (PS3.4 C.6.1.3, C.6.2.3)
-PATIENT_ROOT = tuple(f"1.2.840.10008.5.1.4.1.2.1.{n}" for n in (1, 2, 3))
-STUDY_ROOT = tuple(f"1.2.840.10008.5.1.4.1.2.2.{n}" for n in (1, 2, 3))
+PATIENT_ROOT = (PATIENT_ROOT_FIND, PATIENT_ROOT_MOVE, PATIENT_ROOT_GET)
+STUDY_ROOT = (STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET)
 
 Serve = Callable[[Association, Any, PresentationContext], bool]
 """Answers a DIMSE request; False leaves it to pynetdicom."""
@@ -44,7 +44,6 @@ class Server(ThreadedAssociationServer):
         self,
         ae: AE,
         address: tuple[str, int],
-        contexts: list[PresentationContext],
         *,
         serve: Serve,
         requested: Callable[[evt.Event], None],
@@ -53,6 +52,9 @@ class Server(ThreadedAssociationServer):
             (evt.EVT_REQUESTED, requested),
             (evt.EVT_CONN_OPEN, send_at_once),
         ]
+        # any storage class in any transfer syntax and role is accepted as well: see `configure`
+        configure()
+        contexts = [build_context(uid) for uid in (VERIFICATION, *PATIENT_ROOT, *STUDY_ROOT)]
         super().__init__(ae, address, ae.ae_title, contexts, None, handlers, _Handler)
         self.serve = serve
         self._accepting = threading.Thread(
@@ -106,29 +108,3 @@ def reject_for_the_moment(event: evt.Event) -> None:
     assoc.is_rejected = True
     evt.trigger(assoc, evt.EVT_REJECTED, {})
     assoc.kill()
-
-
-def supported_contexts(
-    entries: Iterable[Entry], private: Iterable[str]
-) -> list[PresentationContext]:
-    """Return what is accepted: verification, both information models, every storage class.
-
-    Of the transfer syntaxes that are proposed for a class, an acceptor takes the first of its own:
-    those in which the archive holds that class come first, so that nothing is encoded anew.
-    """
-    contexts = [build_context(VERIFICATION)]
-    contexts += [build_context(model) for model in PATIENT_ROOT + STUDY_ROOT]
-    syntaxes: dict[str, dict[str, None]] = {
-        str(context.abstract_syntax): {} for context in AllStoragePresentationContexts
-    }
-    syntaxes.update({sop_class: {} for sop_class in private})
-    for entry in entries:
-        syntaxes.setdefault(entry.sop_class_uid, {})[entry.transfer_syntax_uid] = None
-    plain = dict.fromkeys((str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)))
-    others = dict.fromkeys(map(str, ALL_TRANSFER_SYNTAXES))
-    for sop_class, held in syntaxes.items():
-        context = build_context(sop_class, list(held | plain | others))
-        # both roles: C-STORE to us, and C-GET, in which the requestor is the storage SCP
-        context.scu_role = context.scp_role = True
-        contexts.append(context)
-    return contexts
