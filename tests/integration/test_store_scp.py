@@ -440,6 +440,30 @@ def test_a_peer_that_stops_inside_a_pdu_is_given_up(tmp_path: Path) -> None:
         assert_nothing_left(before)
 
 
+def test_a_peer_that_leaves_while_its_instance_is_landed_leaves_nothing(tmp_path: Path) -> None:
+    landing, go_on = threading.Event(), threading.Event()
+    before = resources()
+
+    def slow(_received: Received) -> StoredInstance:
+        landing.set()
+        assert go_on.wait(60)
+        raise Unavailable("too late for an answer")
+
+    with StoreScp(ScpOptions(port=0), slow) as scp:
+        for leave in (RawScu.abort, RawScu.close):
+            landing.clear()
+            go_on.clear()
+            scu = RawScu(scp.port, PLANS)
+            scu.send_store(encode(instance()), RT_PLAN, f"{ROOT}.3.1")
+            assert landing.wait(60)
+            leave(scu)
+            go_on.set()
+        with RawScu(scp.port, PLANS) as scu:
+            assert scu.echo(context_id=3) == SUCCESS
+            scu.release()
+    assert_nothing_left(before)
+
+
 def test_a_data_set_beyond_the_limit_ends_its_association_only(tmp_path: Path) -> None:
     with world(tmp_path / "objects", ScpOptions(max_instance_bytes=100_000)) as scp:
         with scp.scu() as other:

@@ -1,8 +1,11 @@
-"""pynetdicom's DIMSE provider, made safe against messages that are malformed or without end."""
+"""pynetdicom's protocol machinery, made safe against what peers send and when they leave."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty
 from typing import Any
 
 import structlog
@@ -10,13 +13,16 @@ from pydicom.uid import UID
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.fsm import TRANSITION_TABLE, StateMachine
 from pynetdicom.pdu_primitives import P_DATA
-from pynetdicom.transport import RequestHandler
+from pynetdicom.transport import AssociationSocket, RequestHandler
 
 log = structlog.get_logger()
 
 _INVALID_PDU = "Evt19"
 """Unrecognised or invalid PDU received (PS3.8 table 9-6): the state machine aborts."""
+_LOCAL_EVENTS = frozenset(("Evt7", "Evt8", "Evt9", "Evt11", "Evt14", "Evt15"))
+"""Primitives that we hand to the provider: accept, reject, data, release request and reply, abort."""
 _NO_UID = UID("0.0")
 
 
@@ -62,8 +68,45 @@ class GuardedDimse(DIMSEServiceProvider):
         return context_id, message
 
 
+class GuardedStateMachine(StateMachine):
+    """The state machine of PS3.8 9.2, in the association's network thread.
+
+    When a peer aborts while its instance is being landed, the response comes too late: there is no
+    association any more to send it on. The base raises, which ends the thread with an exception;
+    here what is too late is dropped. A peer that gets no response sends again.
+    """
+
+    def do_action(self, event: str) -> None:
+        """Do what the table says; nothing that it does not know leaves the thread as an exception."""
+        if event in _LOCAL_EVENTS and (event, self.current_state) not in TRANSITION_TABLE:
+            with suppress(Empty):
+                self.dul.to_provider_queue.get(block=False)
+            log.debug("request_came_too_late", event_number=event, state=self.current_state)
+            return
+        try:
+            super().do_action(event)
+        except Exception as exc:  # noqa: BLE001 - the edge: actions decode what the peer sent
+            log.warning("association_failed", error=type(exc).__name__, state=self.current_state)
+            if self.dul.socket is not None:
+                self.dul.socket.close()
+            self.dul.kill_dul()
+
+
+class GuardedSocket(AssociationSocket):
+    """The connection; closed also when the peer has closed it first.
+
+    The base leaves it to the garbage collector then.
+    """
+
+    def _shutdown_socket(self) -> None:
+        if self.socket is not None:
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+            self.socket.close()
+
+
 class GuardedRequestHandler(RequestHandler):
-    """Makes associations with a `GuardedDimse`; the server tells the limit."""
+    """Makes associations with guarded parts; the server tells the limit."""
 
     def _create_association(self) -> Association:
         association = super()._create_association()
@@ -77,5 +120,9 @@ class GuardedRequestHandler(RequestHandler):
             )
             association.abort(block=False)
 
+        association.dul.socket = GuardedSocket(association, client_socket=self.request)
+        # this and the base's socket have both put "connected" into the queue: once is enough
+        association.dul.event_queue.get_nowait()
+        association.dul.state_machine = GuardedStateMachine(association.dul)
         association.dimse = GuardedDimse(association, max_instance_bytes=limit, too_large=too_large)
         return association
