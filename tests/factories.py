@@ -21,7 +21,17 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
-from dicomtools.demo.builders import doses, images, plans, records, registrations, structures
+from dicomtools.demo.builders import (
+    brachy_plans,
+    doses,
+    images,
+    ion_plans,
+    photon_plans,
+    plans,
+    records,
+    registrations,
+    structures,
+)
 from dicomtools.demo.builders.base import ImageSet, Person, Series, Study, item, reference
 from dicomtools.demo.identity import made_up_uid
 from dicomtools.demo.made_up import MadeUpInstance, MadeUpPatient, MadeUpPlan, Role
@@ -113,25 +123,25 @@ def plan_spec(label: str = "PLAN_1", approval_status: str = "APPROVED") -> plans
 
 def plan(spec: plans.PlanSpec | None = None, *, uid: str = PLAN_UID) -> Dataset:
     """Return an RT Plan."""
-    return plans.photon_plan(SOMEONE, series("RTPLAN"), uid, spec or plan_spec())
+    return photon_plans.photon_plan(SOMEONE, series("RTPLAN"), uid, spec or plan_spec())
 
 
 def halcyon_plan(spec: plans.PlanSpec | None = None) -> Dataset:
     """Return a plan of Halcyon's private class."""
     uid = made_up_uid("factories", "halcyon")
-    return plans.halcyon_plan(SOMEONE, series("RTPLAN"), uid, spec or plan_spec())
+    return photon_plans.halcyon_plan(SOMEONE, series("RTPLAN"), uid, spec or plan_spec())
 
 
 def ion_plan(spec: plans.PlanSpec | None = None) -> Dataset:
     """Return an RT Ion Plan."""
     uid = made_up_uid("factories", "ion plan")
-    return plans.ion_plan(SOMEONE, series("RTPLAN"), uid, spec or plan_spec())
+    return ion_plans.ion_plan(SOMEONE, series("RTPLAN"), uid, spec or plan_spec())
 
 
 def brachy_plan(spec: plans.PlanSpec | None = None) -> Dataset:
     """Return an RT Plan with application setups and no beams."""
     uid = made_up_uid("factories", "brachy plan")
-    return plans.brachy_plan(SOMEONE, series("RTPLAN"), uid, spec or plan_spec())
+    return brachy_plans.brachy_plan(SOMEONE, series("RTPLAN"), uid, spec or plan_spec())
 
 
 def dose(*, plan_uids: Iterable[str] = (PLAN_UID,), summation_type: str = "PLAN") -> Dataset:

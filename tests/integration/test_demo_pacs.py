@@ -17,7 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossl
 from pynetdicom import AE
 
 from dicomcore.errors import Unavailable
-from dicomtools.demo.archive import archive_of
+from dicomtools.demo.archive import Archive, Entry, archive_of
 from dicomtools.demo.pacs import DemoPacs
 from tests import factories
 from tests.factories import MadeUpPatient
@@ -401,6 +401,46 @@ def test_a_compressed_file_is_sent_as_it_is_or_not_at_all(tmp_path: Path) -> Non
     assert got.PixelData == dataset.PixelData
     assert refused.status == 0xA702
     assert refused.failed_uids == {dataset.SOPInstanceUID}
+
+
+def test_a_file_that_is_gone_fails_alone(tmp_path: Path) -> None:
+    plan, dose = factories.plan(), factories.dose()
+    gone, _ = factories.write_files(tmp_path, [plan, dose])
+
+    with (
+        DemoPacs(tmp_path) as pacs,
+        scu(pacs, storage=[plan.SOPClassUID, dose.SOPClassUID]) as peer,
+    ):
+        gone.unlink()
+        transfer = peer.get("STUDY", StudyInstanceUID=plan.StudyInstanceUID)
+
+    assert transfer.final == (1, 1, 0)
+    assert transfer.failed_uids == {plan.SOPInstanceUID}
+
+
+class BreaksOnce(Archive):
+    """Raises what nobody expects, the first time it is looked through."""
+
+    broken = False
+
+    def __iter__(self) -> Iterator[Entry]:
+        if not self.broken:
+            self.broken = True
+            raise RuntimeError("broken")
+        return super().__iter__()
+
+
+def test_a_fault_of_its_own_aborts_the_association_and_not_the_next() -> None:
+    plan = factories.plan()
+
+    with DemoPacs(BreaksOnce(archive_of([plan]))) as pacs:
+        with scu(pacs) as peer:
+            status, _ = peer.find_status("STUDY", StudyInstanceUID="")
+        with scu(pacs) as other:
+            found = other.find("STUDY", StudyInstanceUID="")
+
+    assert status is None
+    assert only(found, "StudyInstanceUID") == {plan.StudyInstanceUID}
 
 
 def test_two_versions_of_a_uid_are_both_sent() -> None:

@@ -80,6 +80,8 @@ class _ToDestination:
             return FAILED, 0
         self._message_id = self._message_id % 65535 + 1
         body = encoded_in(entry, syntax)
+        if body is None:
+            return FAILED, 0
         request = commands.encode(
             {
                 commands.AFFECTED_SOP_CLASS_UID: entry.sop_class_uid,
@@ -120,6 +122,8 @@ class ToRequestor:
         if syntax is None:
             return FAILED, 0
         body = encoded_in(entry, syntax)
+        if body is None:
+            return FAILED, 0
         self._message_id = self._message_id % 65535 + 1
         request = C_STORE()
         request.MessageID = self._message_id
@@ -143,9 +147,15 @@ def chosen_syntax(entry: Entry, accepted: Sequence[str]) -> str | None:
     return next((syntax for syntax in accepted if syntax in _CONVERTIBLE), None)
 
 
-def encoded_in(entry: Entry, syntax: str) -> bytes:
-    """Return the data set in that transfer syntax; untouched if it is its own."""
-    return entry.encoded() if syntax == entry.transfer_syntax_uid else entry.encoded_as(syntax)
+def encoded_in(entry: Entry, syntax: str) -> bytes | None:
+    """Return the data set in that transfer syntax, untouched if it is its own.
+
+    None if its file is gone, or cannot be encoded anew.
+    """
+    try:
+        return entry.encoded() if syntax == entry.transfer_syntax_uid else entry.encoded_as(syntax)
+    except (AttributeError, EOFError, KeyError, NotImplementedError, OSError, ValueError):
+        return None
 
 
 def _proposed(entries: Iterable[Entry]) -> list[Context]:

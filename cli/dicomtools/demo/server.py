@@ -8,6 +8,7 @@ from collections.abc import Callable
 from socketserver import BaseServer
 from typing import Any
 
+import structlog
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
@@ -26,6 +27,8 @@ from dicomio.pynetdicom_config import configure
 
 PATIENT_ROOT = (PATIENT_ROOT_FIND, PATIENT_ROOT_MOVE, PATIENT_ROOT_GET)
 STUDY_ROOT = (STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET)
+
+log = structlog.get_logger()
 
 Serve = Callable[[Association, Any, PresentationContext], bool]
 """Answers a DIMSE request; False leaves it to pynetdicom."""
@@ -84,7 +87,13 @@ class _Handler(RequestHandler):
 
         def serve_request(message: Any, context_id: int) -> None:
             context = assoc._accepted_cx.get(context_id)  # noqa: SLF001
-            if context is None or not self.server.serve(assoc, message, context):
+            try:
+                served = context is not None and self.server.serve(assoc, message, context)
+            except Exception:  # the edge: a fault of ours must not leave the peer waiting
+                log.exception("request_failed", calling_ae_title=assoc.requestor.ae_title)
+                assoc.abort()
+                return
+            if not served:
                 otherwise(message, context_id)
 
         vars(assoc)["_serve_request"] = serve_request
