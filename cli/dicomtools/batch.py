@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dicomcore import render
 from dicomcore.errors import DicomToolsError
 from dicomcore.export import Manifest
 from dicomcore.ports import ObjectStore
-from dicomcore.tree import build_trees
 from dicomtools.export_folder import open_export_folder
-from dicomtools.headers import read_headers
+from dicomtools.export_tree import export_tree
 from dicomtools.patients import Patient, check_patient_id
 from dicomtools.problems import advice
 from dicomtools.retrieve_options import RetrieveOptions
@@ -100,7 +98,7 @@ def _retrieved(patient: Patient, options: RetrieveOptions, bench: Bench) -> bool
         return False
     bench.screen.say(summary(request, report, manifest, str(folder)))
     if options.show_tree and manifest is not None:
-        bench.screen.say(_tree(folder, manifest))
+        bench.screen.say(export_tree(folder, manifest))
     not_found = found_nothing(report)
     bench.screen.result(
         {
@@ -112,13 +110,6 @@ def _retrieved(patient: Patient, options: RetrieveOptions, bench: Bench) -> bool
         }
     )
     return report.progress.state is State.COMPLETE and not not_found
-
-
-def _tree(folder: Path, manifest: Manifest) -> str:
-    """Return the reference tree of this export; older versions of an instance are left out."""
-    files = (folder / entry.file for entry in manifest.instances if entry.newest)
-    trees = build_trees(read_headers(files).headers)
-    return "\n".join(render.text(tree).rstrip("\n") for tree in trees)
 
 
 def _exported(

@@ -158,7 +158,6 @@ DEMO = Command(
         Option("planId", "The plan to retrieve.", default="VMAT_B"),
         Option("path", "Path where to export files.", default="demo-export"),
         _SIZE,
-        Option("data", "Folder that holds what the demo's system keeps.", default=".demo"),
     ),
     notes="Everything stays on this computer; the patient is nobody.",
 )

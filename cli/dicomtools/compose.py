@@ -41,7 +41,7 @@ def composed(options: RetrieveOptions, work: WorkFolder) -> Iterator[Parts]:
         yield Parts(
             pacs=pacs,
             store=store,
-            receive=_landing(lander),
+            receive=landing(lander),
             destination=options.calling_ae_title,
             limits=Limits(),
         )
@@ -52,7 +52,7 @@ def _nobody_listens(stored: StoredInstance, calling_ae_title: str) -> None:
     del stored, calling_ae_title
 
 
-def _landing(lander: Lander) -> Callable[[Received], int]:
+def landing(lander: Lander) -> Callable[[Received], int]:
     """Return what answers a C-STORE sub-operation of C-GET: the status that the table gives."""
 
     def receive(received: Received) -> int:

@@ -1,0 +1,173 @@
+"""The three services in one process, on folders and SQLite: for one machine, without any server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from dicomcore.ports import EventBus
+from dicomio.bridge import Bridge
+from dicomio.directory_store import DirectoryStore
+from dicomio.http import Check, make_app, serve
+from dicomio.landing import Announcer, Lander, Publish
+from dicomio.local_bus import LocalBus
+from dicomio.local_kv import LocalKeyValue
+from dicomio.metrics import new_registry
+from dicomio.sql_index import SqlIndex
+from dicomtools.compose import landing
+from indexer.app import Indexer
+from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
+from qr_gateway.peers import Peers, PeerSettings
+from store_scp.metrics import ScpMetrics
+from store_scp.options import ScpOptions
+from store_scp.server import StoreScp
+
+LOOPBACK = "127.0.0.1"
+HIGH_WATER = 0.95
+PUBLISH_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SystemOptions:
+    """One system on one machine."""
+
+    data: Path
+    """Everything that is kept is below it."""
+    http_port: int = 0
+    """0: any free one."""
+    dicom_port: int = 0
+    ae_title: str = "DICOMTOOLS"
+    peers: Mapping[str, PeerSettings] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSystem:
+    """A system that answers."""
+
+    http_url: str
+    dicom_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What is on disk."""
+
+    store: DirectoryStore
+    bus: LocalBus
+    jobs: LocalKeyValue
+    index: SqlIndex
+
+
+@asynccontextmanager
+async def running_system(options: SystemOptions) -> AsyncIterator[RunningSystem]:
+    """Run store-scp, indexer and qr-gateway inside a `with` block, on loopback only.
+
+    Leaving the block ends in order: no new requests, running retrievals back into the queue,
+    associations finish, what is announced is written to the index, files are closed.
+
+    Raises
+    ------
+    Unavailable
+        A port cannot be bound, or the data folder cannot be used.
+    """
+    registry = new_registry("dicomtools", version("dicomtools"))
+    async with AsyncExitStack() as stack:
+        kept = await _opened(options.data, stack)
+        bridge = Bridge(asyncio.get_running_loop())
+        stack.push_async_callback(bridge.close)
+        lander = _lander(kept, bridge)
+        scp = StoreScp(_scp_options(options), lander.land, metrics=ScpMetrics(registry))
+        indexer = Indexer(
+            store=kept.store, bus=kept.bus, index=kept.index, bridge=bridge, registry=registry
+        )
+        gateway = Gateway(
+            GatewayParts(
+                peers=Peers(options.peers, move_destination=options.ae_title),
+                store=kept.store,
+                bus=kept.bus,
+                kv=kept.jobs,
+                receive=landing(lander),
+                registry=registry,
+            )
+        )
+        async with _working(indexer, gateway, scp, bridge):
+            app = make_app(
+                "DicomTools",
+                version("dicomtools"),
+                (*indexer.routes(), *gateway.routes()),
+                metrics_registry=registry,
+                checks={**indexer.checks(), **gateway.checks(), "dicom": _accepting(scp)},
+            )
+            http = await serve(app, LOOPBACK, options.http_port)
+            try:
+                yield RunningSystem(http_url=http.url, dicom_port=scp.port)
+            finally:
+                await http.stop()
+
+
+@asynccontextmanager
+async def _working(
+    indexer: Indexer, gateway: Gateway, scp: StoreScp, bridge: Bridge
+) -> AsyncIterator[None]:
+    """Run the services inside the block; one that fails takes the others, and the block, with it."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(indexer.run())
+            group.create_task(gateway.run())
+            try:
+                await bridge.run(scp.start)
+                yield
+            finally:
+                gateway.stop()
+                # handlers still announce while their associations finish: the loop goes on
+                await asyncio.to_thread(scp.stop)
+                indexer.stop()
+    except BaseExceptionGroup as group_of_errors:
+        # What ended the block is not hidden in a group, where the caller would not find it.
+        if len(group_of_errors.exceptions) == 1:
+            raise group_of_errors.exceptions[0] from None
+        raise
+
+
+async def _opened(data: Path, stack: AsyncExitStack) -> _Kept:
+    store = await asyncio.to_thread(DirectoryStore, data / "objects")
+    stack.callback(store.close)
+    bus = await LocalBus.open(data / "events.db")
+    stack.push_async_callback(bus.close)
+    jobs = await LocalKeyValue.open(data / "jobs.db", BUCKET)
+    stack.push_async_callback(jobs.close)
+    index = await SqlIndex.open(data / "index.db")
+    stack.push_async_callback(index.close)
+    return _Kept(store, bus, jobs, index)
+
+
+def _lander(kept: _Kept, bridge: Bridge) -> Lander:
+    announcer = Announcer(kept.store, _publishing(kept.bus, bridge), source="dicomtools")
+    return Lander(kept.store, announcer.announce, high_water=HIGH_WATER)
+
+
+def _publishing(bus: EventBus, bridge: Bridge) -> Publish:
+    def publish(subject: str, body: bytes, message_id: str) -> bool:
+        return bridge.call(bus.publish(subject, body, message_id=message_id), PUBLISH_TIMEOUT_S)
+
+    return publish
+
+
+def _scp_options(options: SystemOptions) -> ScpOptions:
+    return ScpOptions(
+        ae_title=options.ae_title,
+        host=LOOPBACK,
+        port=options.dicom_port,
+        require_called_ae_title=True,
+    )
+
+
+def _accepting(scp: StoreScp) -> Check:
+    async def check() -> bool:
+        return scp.accepting
+
+    return check
