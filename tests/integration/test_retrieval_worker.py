@@ -137,6 +137,7 @@ class FailingKeyValue:
     def __init__(self, inner: KeyValue) -> None:
         self._inner = inner
         self.away = False
+        self.before_update: Callable[[], None] = lambda: None
 
     def _demand(self) -> None:
         if self.away:
@@ -152,6 +153,7 @@ class FailingKeyValue:
 
     async def update(self, key: str, value: bytes, *, revision: int) -> int:
         self._demand()
+        self.before_update()
         return await self._inner.update(key, value, revision=revision)
 
     async def delete(self, key: str) -> None:
@@ -491,6 +493,18 @@ async def test_a_worker_that_leaves_gives_its_jobs_back(world: World) -> None:
     assert (between.state, between.lease) == (State.QUEUED, None)
     assert other.runs == [("PACS", b"half way")]
     assert job.state is State.COMPLETE
+
+
+async def test_a_worker_told_to_leave_while_it_claims_a_job_gives_it_back(world: World) -> None:
+    job_id = await world.submit()
+    execute = Told()
+
+    async with world.worker(execute) as (worker, running):
+        world.kv.before_update = worker.stop  # the claim is the first change of the record
+        await asyncio.wait_for(running, DEADLINE_S)
+
+    job = (await world.ledger.get(job_id)).job
+    assert (job.state, job.lease, job.attempts) == (State.QUEUED, None, 1)
 
 
 async def test_a_worker_whose_job_was_taken_stops_and_writes_nothing(world: World) -> None:

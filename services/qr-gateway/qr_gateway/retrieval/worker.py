@@ -164,6 +164,8 @@ class Worker:
             held, delivery, self._records, bridge=self._bridge, pace=self._options.pace
         )
         self._attempts.add(attempt)
+        if self._leaving.is_set():  # told while the job was being claimed
+            attempt.stop(Stop.LEAVING)
         self._metrics.running.inc()
         log.info("job_started", peer=held.peer, attempt=held.attempts)
         try:
