@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 from pydicom import Dataset
@@ -19,7 +20,7 @@ from dicomcore.uids import InstanceUID, SeriesUID, StudyUID
 from dicomio.pacs import DicomPacs, Peer, commands
 from dicomio.pacs.identifiers import encoded
 from tests.peers.processes import LOOPBACK, free_ports
-from tests.peers.scripted import Line, scripted_peer, values
+from tests.peers.scripted import Line, accepting, scripted_peer, values
 
 pytestmark = pytest.mark.faults
 
@@ -375,6 +376,33 @@ def test_failed_uids_are_told_also_where_orthanc_puts_them():
 
     assert outcome.status == 0xB000
     assert outcome.failed_uids == ("1.2.3.4.5", "1.2.3.4.6")
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+@pytest.mark.parametrize("seed", range(100))
+def test_damaged_conversations_end_in_an_outcome_or_one_of_our_errors(seed):
+    random = Random(seed)
+    after = (
+        values((3, 3, commands.encode(STORE)), (3, 2, bytes(range(200))))
+        + values((1, 3, commands.encode(PENDING)))
+        + values((1, 3, commands.encode(FINAL)))
+        + b"\6\0\0\0\0\4"
+        + bytes(4)
+    )
+
+    def script(line: Line) -> None:
+        said = bytearray(accepting(line.read_pdu()) + after)
+        for _ in range(random.randint(1, 5)):
+            said[random.randrange(len(said))] = random.randrange(256)
+        line.send(bytes(said[: random.choice([len(said), random.randrange(len(said))])]))
+
+    with scripted_peer(script) as port:
+        try:
+            outcome = _get(port)
+        except (PeerUnavailable, PeerRefused) as exc:
+            assert exc.facts["peer"] == "faulty"  # noqa: PT017 - either is right
+        else:
+            assert 0 <= outcome.status <= 0xFFFF
 
 
 # ── C-FIND ──────────────────────────────────────────────────────────────────────────────────

@@ -38,16 +38,7 @@ class Line:
 
     def accept(self) -> None:
         """Accept the association that is asked for, each context with its first transfer syntax."""
-        request = A_ASSOCIATE_RQ()
-        request.decode(self.read_pdu())
-        primitive = request.to_primitive()
-        primitive.presentation_context_definition_results_list = [
-            _accepting(context) for context in primitive.presentation_context_definition_list
-        ]
-        primitive.result = 0
-        answer = A_ASSOCIATE_AC()
-        answer.from_primitive(primitive)
-        self.send(answer.encode())
+        self.send(accepting(self.read_pdu()))
 
     def respond(self, elements: dict[int, int | str], data: bytes = b"") -> None:
         """Send a message on the first context."""
@@ -81,6 +72,21 @@ class Line:
                 raise ConnectionError("the client closed")
             data += part
         return data
+
+
+def accepting(request_pdu: bytes) -> bytes:
+    """Return the A-ASSOCIATE-AC that accepts everything, with the first transfer syntax of each."""
+    request = A_ASSOCIATE_RQ()
+    request.decode(request_pdu)
+    primitive = request.to_primitive()
+    primitive.presentation_context_definition_results_list = [
+        _accepting(context) for context in primitive.presentation_context_definition_list
+    ]
+    primitive.result = 0
+    answer = A_ASSOCIATE_AC()
+    answer.from_primitive(primitive)
+    encoded: bytes = answer.encode()
+    return encoded
 
 
 def values(*parts: tuple[int, int, bytes]) -> bytes:

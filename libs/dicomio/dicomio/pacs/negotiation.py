@@ -27,6 +27,12 @@ _UNLIMITED = 64 * 1024
 _SHORTEST_ACCEPT = 74
 """Bytes of an A-ASSOCIATE-AC before its variable items (PS3.8 Table 9-17)."""
 
+# what damaged PDUs make pynetdicom raise, found by feeding it damaged ones
+_DAMAGE = (
+    ValueError, TypeError, LookupError, AttributeError, AssertionError,
+    NotImplementedError, ArithmeticError, struct.error,
+)  # fmt: skip
+
 _TRANSIENT, _PRESENTATION = 2, 3
 _REASONS = {
     (1, 1): "no reason given",
@@ -115,16 +121,12 @@ def accepted(pdu: bytes, contexts: Sequence[Context], peer: Peer) -> Accepted:
         answer.decode(pdu)
         primitive = answer.to_primitive()
         agreed = {
-            context_id: AcceptedContext(
-                context_id,
-                contexts[(context_id - 1) // 2].abstract_syntax,
-                str(result.transfer_syntax[0]),
-            )
+            context.context_id: context
             for result in primitive.presentation_context_definition_results_list
-            if result.result == 0 and (context_id := result.context_id) is not None
+            if result.result == 0 and (context := _agreed(result, contexts)) is not None
         }
         longest = int(primitive.maximum_length_received or 0)
-    except (ValueError, TypeError, LookupError, AttributeError, struct.error) as exc:
+    except _DAMAGE as exc:
         raise _malformed(peer) from exc
     if not agreed:
         raise PeerRefused("the peer accepts no presentation context", peer=peer.name)
@@ -147,6 +149,18 @@ def rejection(body: bytes, peer: Peer) -> DicomToolsError:
     if result == _TRANSIENT or source == _PRESENTATION:
         return PeerUnavailable("the peer rejected the association for the moment", **facts)
     return PeerRefused("the peer rejected the association", **facts)
+
+
+def _agreed(result: PresentationContext, asked: Sequence[Context]) -> AcceptedContext | None:
+    """Return an accepted context; None if it is not one of ours, or not as we asked for it."""
+    context_id = result.context_id or 0
+    index, odd = divmod(context_id, 2)
+    if not odd or index >= len(asked):
+        return None
+    transfer_syntax = str(result.transfer_syntax[0])
+    if transfer_syntax not in asked[index].transfer_syntaxes:
+        return None
+    return AcceptedContext(context_id, asked[index].abstract_syntax, transfer_syntax)
 
 
 def _malformed(peer: Peer) -> PeerUnavailable:
