@@ -46,6 +46,7 @@ log = structlog.get_logger()
 _NOT_AUTHORIZED = 0x0124
 _CANNOT_UNDERSTAND = 0xC000
 _MAXIMUM_ASSOCIATIONS = 32
+_ACSE_TIMEOUT_S = 10
 
 
 class DemoPacs:
@@ -91,6 +92,8 @@ class DemoPacs:
         self._transfers = Transfers(self.archive, faults, self.ledger, self._stopping)
         self._ae = AE(ae_title)
         self._ae.maximum_associations = _MAXIMUM_ASSOCIATIONS
+        # also how long a peer that was aborted may take to close the connection, before we do
+        self._ae.acse_timeout = _ACSE_TIMEOUT_S
         self._server: Server | None = None
 
     # ── what tests and people ask ───────────────────────────────────────────────────────────

@@ -27,3 +27,6 @@ class Sizes:
 
 SMALL = Sizes(slice_factor=0.04, matrix_factor=1 / 16)
 """32 × 32 CT slices, three to five of them: for tests."""
+
+SIZES = {"small": SMALL, "medium": Sizes(slice_factor=0.25), "full": Sizes()}
+"""By the names that the command line has for them: about 0.4, 94 and 343 MB of twelve plans."""
