@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from dicomcore.dimse import SUCCESS, status_of
-from dicomcore.errors import DicomToolsError
-from dicomcore.received import Received, StoredInstance
+from dicomcore.received import StoredInstance
 from dicomio.directory_store import DirectoryStore
 from dicomio.landing import Lander
 from dicomio.pacs import ClientTls, DicomPacs, Peer
 from dicomtools.receiver import receiving
 from dicomtools.retrieve_options import RetrieveOptions
 from dicomtools.work_folder import WorkFolder
+from qr_gateway.receiving import receiver
 from qr_gateway.retrieval.executor import Parts
 from qr_gateway.retrieval.limits import Limits
 
@@ -41,7 +40,7 @@ def composed(options: RetrieveOptions, work: WorkFolder) -> Iterator[Parts]:
         yield Parts(
             pacs=pacs,
             store=store,
-            receive=landing(lander),
+            receive=receiver(lander),
             destination=options.calling_ae_title,
             limits=Limits(),
         )
@@ -50,19 +49,6 @@ def composed(options: RetrieveOptions, work: WorkFolder) -> Iterator[Parts]:
 def _nobody_listens(stored: StoredInstance, calling_ae_title: str) -> None:
     """Announce to no one: there is no index here, and the executor looks into the store."""
     del stored, calling_ae_title
-
-
-def landing(lander: Lander) -> Callable[[Received], int]:
-    """Return what answers a C-STORE sub-operation of C-GET: the status that the table gives."""
-
-    def receive(received: Received) -> int:
-        try:
-            lander.land(received)
-        except DicomToolsError as exc:
-            return status_of(exc)
-        return SUCCESS
-
-    return receive
 
 
 def _peer(options: RetrieveOptions) -> Peer:

@@ -18,10 +18,10 @@ from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
 from dicomio.metrics import new_registry
 from dicomio.sql_index import SqlIndex
-from dicomtools.compose import landing
 from indexer.app import Indexer
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
 from qr_gateway.peers import Peers, PeerSettings
+from qr_gateway.receiving import receiver
 from store_scp.metrics import ScpMetrics
 from store_scp.options import ScpOptions
 from store_scp.server import StoreScp
@@ -90,7 +90,7 @@ async def running_system(options: SystemOptions) -> AsyncIterator[RunningSystem]
                 store=kept.store,
                 bus=kept.bus,
                 kv=kept.jobs,
-                receive=landing(lander),
+                receive=receiver(lander),
                 registry=registry,
             )
         )

@@ -23,8 +23,8 @@ from dicomtools.demo.faults import ALWAYS, Faults
 from dicomtools.demo.made_up import MadeUpPatient
 from dicomtools.demo.pacs import DemoPacs
 from dicomtools.demo.patients import small_patient
+from tests.peers.processes import free_ports
 from tests.servers.certificates import Authority
-from tests.servers.ports import free_ports
 
 FIRST = small_patient(patient_id="CANARY-FIRST", seed=1)
 SECOND = small_patient(patient_id="CANARY-SECOND", seed=2)

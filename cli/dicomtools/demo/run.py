@@ -105,8 +105,8 @@ def _moved(report: Report, archive: Archive) -> str:
     whole = Archive(of_studies)
     return (
         f"Moved {size_in_words(report.progress.bytes_moved)} "
-        f"({report.progress.instances_moved} instances). The {len(studies)} studies they are in "
-        f"hold {_size_of(whole)} ({len(whole)} instances), the patient {_size_of(archive)} "
+        f"({report.progress.instances_moved} instances). Whole studies would have been "
+        f"{_size_of(whole)} ({len(whole)} instances), the patient {_size_of(archive)} "
         f"({len(archive)} instances)."
     )
 
