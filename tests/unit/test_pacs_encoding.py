@@ -17,11 +17,19 @@ from pynetdicom.dsutils import decode as reference_decode
 from dicomcore.errors import InvalidRequest, Unreadable
 from dicomcore.ports import QueryLevel, TransferRequest
 from dicomcore.uids import InstanceUID, SeriesUID, StudyUID
-from dicomio.pacs import commands, transfer
+from dicomio.pacs import Peer, commands, transfer
 from dicomio.pacs.commands import MalformedCommand
-from dicomio.pacs.contexts import COMPRESSED, UNCOMPRESSED, service_context, storage_contexts
+from dicomio.pacs.contexts import (
+    COMPRESSED,
+    UNCOMPRESSED,
+    Context,
+    service_context,
+    storage_contexts,
+)
 from dicomio.pacs.identifiers import decoded, encoded, failed_uids
+from dicomio.pacs.negotiation import accepted, request_pdu
 from dicomio.pynetdicom_config import configure
+from tests.peers.scripted import accepting
 
 configure()
 
@@ -130,10 +138,37 @@ def test_few_classes_have_a_context_for_each_compressed_syntax():
     )
 
 
+def test_a_class_that_is_no_uid_is_left_out():
+    contexts = storage_contexts(["UNKNOWN", "1.2.3", "1." * 40 + "1", ""])
+
+    assert {context.abstract_syntax for context in contexts} == {"1.2.3"}
+
+
 @pytest.mark.parametrize("number", [0, 121])
 def test_no_class_or_too_many_is_an_invalid_request(number):
     with pytest.raises(InvalidRequest):
         storage_contexts([f"1.2.{n}" for n in range(number)])
+
+
+@pytest.mark.parametrize("ae_title", ["SEVENTEEN_LETTERS", "", "BACK\\SLASH", "ÜBER"])
+def test_an_ae_title_that_cannot_be_sent_is_an_invalid_request(ae_title):
+    peer = Peer("peer", ae_title, "localhost", 104)
+
+    with pytest.raises(InvalidRequest):
+        request_pdu(peer, [service_context("1.2.3")])
+
+
+def test_only_what_was_asked_for_counts_as_accepted():
+    peer = Peer("peer", "PACS", "localhost", 104)
+    asked = [service_context("1.2.3"), service_context("1.2.4")]
+    answer = accepting(request_pdu(peer, asked))
+
+    both = accepted(answer, asked, peer)
+    other_syntax = accepted(answer, [asked[0], Context("1.2.4", UNCOMPRESSED[:1])], peer)
+    fewer = accepted(answer, asked[:1], peer)
+
+    assert [c.abstract_syntax for c in both.contexts.values()] == ["1.2.3", "1.2.4"]
+    assert list(other_syntax.contexts) == list(fewer.contexts) == [1]
 
 
 # ── identifiers ─────────────────────────────────────────────────────────────────────────────
@@ -212,6 +247,16 @@ def test_a_long_list_of_failed_uids_is_read_whatever_its_length_looks_like(lengt
     element = struct.pack("<HHI", 0x0008, 0x0058, length) + value
 
     assert len(failed_uids(element)) == len(value.rstrip(b"\\").split(b"\\"))
+
+
+@pytest.mark.parametrize(
+    "destination", ["", "  ", "SEVENTEEN_LETTERS", "BACK\\SLASH", "ÜBER", "A\n"]
+)
+def test_a_destination_that_is_no_ae_title_is_an_invalid_request(destination):
+    request = TransferRequest(QueryLevel.STUDY, "ID", StudyUID("1.2"))
+
+    with pytest.raises(InvalidRequest):
+        transfer.move(request, destination)
 
 
 def test_a_study_root_retrieval_names_no_patient():

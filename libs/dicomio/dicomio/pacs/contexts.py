@@ -23,6 +23,7 @@ from pydicom.uid import (
 )
 
 from dicomcore.errors import InvalidRequest
+from dicomcore.uids import uid_or_none
 
 VERIFICATION = "1.2.840.10008.1.1"
 PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
@@ -80,14 +81,15 @@ def storage_contexts(sop_class_uids: Iterable[str]) -> Sequence[Context]:
     The acceptor picks one transfer syntax per context. So each class has one context for
     uncompressed instances, and as many more as there is room for, each for one compressed syntax:
     the peer then sends what it holds as it holds it. Where there is no room for all, the last
-    context of a class offers the rest together.
+    context of a class offers the rest together. What is not a UID is left out: a peer's replies may
+    name such a class, and one bad reply must not cost the others.
 
     Raises
     ------
     InvalidRequest
         No class, or more than `MAX_STORAGE_CLASSES`.
     """
-    classes = sorted(set(sop_class_uids))
+    classes = sorted({uid for text in sop_class_uids if (uid := uid_or_none(text)) is not None})
     if not 0 < len(classes) <= MAX_STORAGE_CLASSES:
         raise InvalidRequest("1 to 120 SOP classes can be asked for", number=len(classes))
     spare = (MAX_CONTEXTS - 1 - len(classes)) // len(classes)

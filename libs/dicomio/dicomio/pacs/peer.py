@@ -38,8 +38,9 @@ class Peer:
     tls: ClientTls | None = None
     connect_timeout_s: float = 10.0
     """For TCP, for TLS, and for the answer to the association request: each."""
-    idle_timeout_s: float = 60.0
-    """So long without one byte from the peer, while it owes us an answer, ends the association."""
+    idle_timeout_s: float = 120.0
+    """So long without one byte from the peer, while it owes us an answer, ends the association. A
+    PACS need not tell how a C-MOVE goes on (PS3.4 C.4.2.3.1): longer than it takes for one request."""
     cancel_timeout_s: float = 10.0
     """So long after C-CANCEL the final response is waited for; then the association is aborted."""
     max_pdu: int = 128 * 1024

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ssl import SSLContext
 
+from dicomcore.errors import InvalidRequest
 from dicomcore.ports import QueryLevel, SubOperations, TransferOutcome, TransferRequest
 from dicomcore.received import Received
 from dicomio.pacs import commands, contexts, identifiers
@@ -20,6 +22,8 @@ PENDING = frozenset({0xFF00, 0xFF01})
 CANCELLED = 0xFE00
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 _POLL_S = 0.2
+_AE_TITLE = re.compile(r"(?! *$)[ -\[\]-~]{1,16}")
+"""PS3.5 6.2: 16 characters at most of the default repertoire but the backslash, not all spaces."""
 
 Store = Callable[[Received], int]
 
@@ -71,7 +75,9 @@ class Transfer:
 
 
 def move(request: TransferRequest, destination: str) -> Transfer:
-    """Return a C-MOVE."""
+    """Return a C-MOVE; `InvalidRequest` where the destination is no AE title."""
+    if not _AE_TITLE.fullmatch(destination):
+        raise InvalidRequest("the move destination is no AE title", length=len(destination))
     root = request.level is QueryLevel.PATIENT
     return Transfer(
         model=contexts.PATIENT_ROOT_MOVE if root else contexts.STUDY_ROOT_MOVE,

@@ -80,7 +80,7 @@ class Wire:
             self._sock.sendall(data)
 
     def close(self) -> None:
-        """Close the connection; what was sent is still delivered."""
+        """Close the connection."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
