@@ -15,7 +15,7 @@ from dicomtools.config import Values
 from dicomtools.demo.faults import Faults
 from dicomtools.demo.pacs import DemoPacs
 from dicomtools.demo.patients import twelve_plans
-from dicomtools.demo.sizes import SMALL, Sizes
+from dicomtools.demo.sizes import SIZES
 from dicomtools.interrupt import interruptible
 from dicomtools.log_level import configure_logs
 from dicomtools.options import Kind
@@ -23,7 +23,6 @@ from dicomtools.problems import CommandProblem
 from dicomtools.settings import Layer
 
 OK = 0
-SIZES = {"small": SMALL, "medium": Sizes(slice_factor=0.25), "full": Sizes()}
 
 
 def run(values: Values, layers: Sequence[Layer]) -> int:

@@ -203,7 +203,8 @@ def test_the_demo_exports_one_plan_and_shows_what_it_moved_and_what_not(tmp_path
     assert manifest["counts"]["bytes_moved"] <= 1.1 * manifest["counts"]["size_bytes"]
     assert "Patient: DEMO-12-PLANS\n  Plan: VMAT_B" in done.stdout
     assert f"the patient 421 kB ({len(patient.instances)} instances)" in done.stdout
-    assert "images:" in done.stderr
+    assert "query:" in done.stderr
+    assert "complete: 28 of 28 instances" in done.stderr
     # what the demo's system kept is gone
     assert [path.name for path in tmp_path.iterdir()] == ["demo-export"]
 

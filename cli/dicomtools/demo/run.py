@@ -15,7 +15,7 @@ from dicomtools.demo.archive import Archive
 from dicomtools.demo.made_up import MadeUpPatient
 from dicomtools.demo.pacs import DemoPacs
 from dicomtools.demo.patients import twelve_plans
-from dicomtools.demo_pacs import SIZES
+from dicomtools.demo.sizes import SIZES
 from dicomtools.export_folder import open_export_folder
 from dicomtools.export_tree import export_tree
 from dicomtools.gateway_client import retrieve_over_http
