@@ -22,7 +22,8 @@ from dicomio.nats_bus import NatsBus
 from dicomio.nats_connection import NatsOptions
 from dicomio.s3_store import S3Store
 from tests.instances import encode, instance
-from tests.integration.scp_world import PLANS, send, wait_until
+from tests.integration.scp_world import PLANS, send
+from tests.peers.processes import wait_until
 from tests.peers.raw_scu import Aborted, RawScu, Rejected
 from tests.servers.nats import NatsServer
 from tests.servers.ports import free_ports

@@ -119,11 +119,3 @@ def assert_nothing_left(before: Resources) -> None:
         gc.collect()
         for thread in threads:
             thread.join(0.1)
-
-
-def wait_until(condition: object, *, what: str) -> None:
-    """Return once a callable gives true; fail after a generous while."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, f"did not happen: {what}"
-        time.sleep(0.01)

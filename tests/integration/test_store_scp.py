@@ -44,9 +44,9 @@ from tests.integration.scp_world import (
     assert_nothing_left,
     resources,
     send,
-    wait_until,
     world,
 )
+from tests.peers.processes import wait_until
 from tests.peers.raw_scu import ABORT, DATA, Aborted, RawScu, Rejected
 from tests.servers.certificates import Authority
 
