@@ -70,7 +70,7 @@ class Process:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.environment['HTTP_PORT']}"
+        return f"http://127.0.0.1:{self.environment['INDEXER_HTTP_PORT']}"
 
 
 @pytest.fixture
@@ -118,9 +118,9 @@ def indexer(
             "S3_ACCESS_KEY": options.access_key,
             "S3_SECRET_KEY": options.secret_key,
             "S3_SECURE": "false",
-            "NATS_URL": ",".join(nats_options.servers),
-            "DATABASE_URL": database,
-            "HTTP_PORT": str(port),
+            "NATS_SERVERS": ",".join(nats_options.servers),
+            "INDEXER_DATABASE_URL": database,
+            "INDEXER_HTTP_PORT": str(port),
             "INDEXER_BATCH": "8",
             "INDEXER_ACK_WAIT_S": "2",
             "INDEXER_SWEEP_EVERY_S": "0.5",
@@ -165,7 +165,7 @@ async def test_killed_in_the_middle_the_index_is_complete_and_nothing_is_twice(
     assert not list(store.list(OUTBOX))
     uids = [one.uid for one in landed]
     rebuilt = f"sqlite:///{tmp_path}/rebuilt.db"
-    indexer.environment["DATABASE_URL"] = rebuilt
+    indexer.environment["INDEXER_DATABASE_URL"] = rebuilt
     with indexer.running("reindex") as process:
         assert await asyncio.to_thread(process.wait, STOP_S) == 0, indexer.log.read_text()
     again = await SqlIndex.open(rebuilt)
@@ -177,7 +177,7 @@ async def test_killed_in_the_middle_the_index_is_complete_and_nothing_is_twice(
 async def test_it_waits_for_its_database_and_heeds_sigterm_meanwhile(
     indexer: Process, tmp_path: Path
 ) -> None:
-    indexer.environment["DATABASE_URL"] = f"postgresql://postgres@/x?host={tmp_path}"
+    indexer.environment["INDEXER_DATABASE_URL"] = f"postgresql://postgres@/x?host={tmp_path}"
 
     with indexer.running() as process:
 

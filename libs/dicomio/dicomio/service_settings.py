@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TypeVar, overload
 
@@ -12,16 +13,38 @@ from dicomcore.errors import InvalidRequest
 from dicomio.nats_connection import NatsOptions
 from dicomio.s3_store import S3Options
 
+SECRETS_DIR = "SECRETS_DIR"
+
 A = TypeVar("A", bound=BaseSettings)
 B = TypeVar("B", bound=BaseSettings)
 C = TypeVar("C", bound=BaseSettings)
 D = TypeVar("D", bound=BaseSettings)
 
 
+def shared_config(prefix: str) -> SettingsConfigDict:
+    """Return how settings whose variables begin with `prefix` are read.
+
+    A variable that is empty counts as absent: compose files and manifests cannot leave one out.
+    """
+    return SettingsConfigDict(
+        env_prefix=prefix,
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )
+
+
+class _Secrets(BaseSettings):
+    """`SECRETS_DIR`."""
+
+    secrets_dir: Path | None = None
+
+
 class S3Settings(BaseSettings):
     """`S3_ENDPOINT`, `S3_BUCKET` and the rest."""
 
-    model_config = SettingsConfigDict(env_prefix="S3_", frozen=True, extra="ignore")
+    model_config = shared_config("S3_")
 
     endpoint: str
     """`host:port`."""
@@ -51,7 +74,7 @@ class S3Settings(BaseSettings):
 class NatsSettings(BaseSettings):
     """`NATS_SERVERS` and the rest."""
 
-    model_config = SettingsConfigDict(env_prefix="NATS_", frozen=True, extra="ignore")
+    model_config = shared_config("NATS_")
 
     servers: str
     """Addresses, separated by commas."""
@@ -78,6 +101,29 @@ class NatsSettings(BaseSettings):
         )
 
 
+class SecretFiles(BaseSettings):
+    """`SECRETS_DIR`: where secrets are mounted as files."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    secrets_dir: Path | None = None
+    """Each file is named like the variable it stands for, in small letters. A variable wins."""
+
+
+def secrets_folder() -> Path | None:
+    """Return the folder of secret files; None if there is none.
+
+    Raises
+    ------
+    InvalidRequest
+        `SECRETS_DIR` is set and is no folder: what it should hold would silently be missing.
+    """
+    folder = SecretFiles().secrets_dir
+    if folder is not None and not folder.is_dir():
+        raise InvalidRequest("SECRETS_DIR is no folder")
+    return folder
+
+
 @overload
 def load(first: type[A], second: type[B], /) -> tuple[A, B]: ...
 @overload
@@ -89,18 +135,28 @@ def load(
 def load(*kinds: type[BaseSettings]) -> tuple[BaseSettings, ...]:
     """Return one settings object of each kind.
 
+    The environment comes first; what it lacks may be in a file of the folder `SECRETS_DIR`, named like
+    the variable in small letters, as container platforms mount secrets.
+
+    `SECRETS_DIR` may name a folder with a file for each variable that is a secret, named like the
+    variable in small letters, as container platforms mount them. A variable that is set comes first.
+
     Raises
     ------
     InvalidRequest
-        The sentence names every variable that is missing or cannot be understood, of all kinds; the
+        `SECRETS_DIR` is no folder; or the sentence names every variable that is missing or cannot be understood, of all kinds; the
         values are not repeated, they may be secrets.
     """
+    secrets = _Secrets().secrets_dir
+    if secrets is not None and not secrets.is_dir():
+        raise InvalidRequest("SECRETS_DIR is no folder")
+    secrets = os.environ.get(SECRETS_DIR)
     loaded: list[BaseSettings] = []
     missing: list[str] = []
     invalid: list[str] = []
     for kind in kinds:
         try:
-            loaded.append(kind())
+            loaded.append(kind(_secrets_dir=secrets))
         except ValidationError as exc:
             for problem in exc.errors(include_input=False, include_url=False):
                 name = _variable(kind, problem["loc"])
