@@ -97,7 +97,7 @@ def _vr_of(path: str) -> str:
     for keyword in (*through, last):
         if keyword in _RESERVED:
             raise InvalidRequest("this key is set by the query itself")
-        if tag_for_keyword(keyword) is None:
+        if not keyword or tag_for_keyword(keyword) is None:
             raise InvalidRequest("a keyword is not in the data dictionary")
     if any(dictionary_VR(keyword) != "SQ" for keyword in through):
         raise InvalidRequest("a path does not lead through sequences")
