@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 import aiohttp
@@ -20,7 +19,6 @@ from dicomio.landing import sweep_outbox
 from dicomio.nats_bus import NatsBus
 from dicomio.nats_connection import NatsOptions
 from dicomio.s3_store import S3Options, S3Store
-from dicomio.service_settings import NatsSettings, S3Settings, load
 from store_scp.service import running
 from store_scp.settings import Settings
 from tests.instances import encode, instance
@@ -179,65 +177,6 @@ async def test_above_the_high_water_mark_instances_are_refused(lasting: Servers)
         statuses = await asyncio.to_thread(send_instances, service.dicom_port, range(3))
 
     assert statuses[-1] == 0xA700
-
-
-# ── settings ────────────────────────────────────────────────────────────────────────────────
-
-
-def test_every_missing_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("S3_BUCKET", "bucket")
-    monkeypatch.setenv("STORE_SCP_PORT", "many")
-
-    with pytest.raises(InvalidRequest) as caught:
-        load(Settings, S3Settings, NatsSettings)
-
-    for name in ("S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY", "NATS_SERVERS", "STORE_SCP_PORT"):
-        assert name in caught.value.sentence
-    assert "S3_BUCKET" not in caught.value.sentence
-    assert "many" not in caught.value.sentence.replace("missing", "")
-
-
-def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "S3_ENDPOINT": "store:9000",
-        "S3_BUCKET": "dicom",
-        "S3_ACCESS_KEY": "key",
-        "S3_SECRET_KEY": "s3cr3t",
-        "NATS_SERVERS": "nats://a:4222, nats://b:4222",
-        "STORE_SCP_HOST": EVERYWHERE,
-        "STORE_SCP_CALLING_AE_TITLES": "ARIA, PACS,",
-        "STORE_SCP_MAXIMUM_ASSOCIATIONS": "7",
-    }.items():
-        monkeypatch.setenv(name, value)
-
-    own, s3, nats = load(Settings, S3Settings, NatsSettings)
-
-    assert own.scp_options().calling_ae_titles == {"ARIA", "PACS"}
-    assert own.scp_options().maximum_associations == 7
-    assert s3.options().endpoint == "store:9000"
-    assert nats.options("test").servers == ("nats://a:4222", "nats://b:4222")
-    assert "s3cr3t" not in repr((own, s3, nats, s3.options()))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"host": EVERYWHERE},
-        {"cert_file": Path("a.pem")},
-        {"client_ca_file": Path("ca.pem")},
-        {"maximum_associations": 0},
-        {"high_water": 1.5},
-        {"ae_title": "LONGER-THAN-SIXTEEN"},
-    ],
-)
-def test_settings_that_are_open_or_contradictory_are_refused(changes: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="validation error"):
-        settings(**changes)
-
-
-def test_beyond_loopback_an_allow_list_or_a_clear_word_is_enough() -> None:
-    assert settings(host=EVERYWHERE, calling_ae_titles="ARIA").scp_options().host == EVERYWHERE
-    assert settings(host=EVERYWHERE, admit_anyone=True).scp_options().host == EVERYWHERE
 
 
 async def test_http_beyond_loopback_needs_a_token(lasting: Servers) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TypeVar, overload
 
@@ -12,8 +11,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from dicomcore.errors import InvalidRequest
 from dicomio.nats_connection import NatsOptions
 from dicomio.s3_store import S3Options
-
-SECRETS_DIR = "SECRETS_DIR"
 
 A = TypeVar("A", bound=BaseSettings)
 B = TypeVar("B", bound=BaseSettings)
@@ -135,22 +132,16 @@ def load(
 def load(*kinds: type[BaseSettings]) -> tuple[BaseSettings, ...]:
     """Return one settings object of each kind.
 
-    The environment comes first; what it lacks may be in a file of the folder `SECRETS_DIR`, named like
-    the variable in small letters, as container platforms mount secrets.
-
     `SECRETS_DIR` may name a folder with a file for each variable that is a secret, named like the
     variable in small letters, as container platforms mount them. A variable that is set comes first.
 
     Raises
     ------
     InvalidRequest
-        `SECRETS_DIR` is no folder; or the sentence names every variable that is missing or cannot be understood, of all kinds; the
-        values are not repeated, they may be secrets.
+        `SECRETS_DIR` is no folder; or the sentence names every variable that is missing or cannot be
+        understood, of all kinds. Values are not repeated, they may be secrets.
     """
-    secrets = _Secrets().secrets_dir
-    if secrets is not None and not secrets.is_dir():
-        raise InvalidRequest("SECRETS_DIR is no folder")
-    secrets = os.environ.get(SECRETS_DIR)
+    secrets = secrets_folder()
     loaded: list[BaseSettings] = []
     missing: list[str] = []
     invalid: list[str] = []

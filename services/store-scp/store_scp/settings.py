@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
 from dicomio.http import Access, BearerToken, is_loopback
+from dicomio.service_settings import shared_config
 from store_scp.options import ScpOptions
 from store_scp.tls import server_context
 
@@ -16,7 +17,7 @@ from store_scp.tls import server_context
 class Settings(BaseSettings):
     """Loaded once, by `dicomio.service_settings.load`, and handed down."""
 
-    model_config = SettingsConfigDict(env_prefix="STORE_SCP_", frozen=True, extra="ignore")
+    model_config = shared_config("STORE_SCP_")
 
     ae_title: str = Field(default="STORE-SCP", min_length=1, max_length=16)
     host: str = "127.0.0.1"
