@@ -19,6 +19,7 @@ from dicomio.http import make_app, serve
 from dicomio.metrics import new_registry
 from dicomio.nats_bus import NatsBus
 from dicomio.s3_store import S3Store
+from dicomio.service_settings import NatsSettings, S3Settings, load
 from dicomio.sql_index import SqlIndex
 from indexer.app import Indexer
 from indexer.reindex import reindex
@@ -38,30 +39,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rebuild.add_argument("--clear", action="store_true", help="forget everything first")
     chosen = parser.parse_args(arguments)
     try:
-        settings = Settings.from_env()
-        logs.configure("indexer", settings.log_level, json=settings.log_json)
         if chosen.command == "reindex":
-            asyncio.run(_reindex(settings, clear=chosen.clear))
+            settings, s3 = load(Settings, S3Settings)
+            logs.configure("indexer", settings.log_level, json=True)
+            asyncio.run(_reindex(settings, s3, clear=chosen.clear))
         else:
-            asyncio.run(_serve(settings))
+            settings, s3, nats = load(Settings, S3Settings, NatsSettings)
+            logs.configure("indexer", settings.log_level, json=True)
+            asyncio.run(_serve(settings, s3, nats))
     except DicomToolsError as exc:
         sys.stderr.write(f"indexer: {exc}\n")
         return 1
     return 0
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, s3: S3Settings, nats: NatsSettings) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        store = S3Store(settings.store())
+        store = S3Store(s3.options())
         stack.callback(store.close)
         index = await _opened(settings, stopping)
         if index is None:
             return
         stack.push_async_callback(index.close)
-        bus = await NatsBus.open(settings.bus(), required=False)
+        bus = await NatsBus.open(nats.options("indexer"), required=False)
         stack.push_async_callback(bus.close)
         bridge = Bridge(asyncio.get_running_loop())
         stack.push_async_callback(bridge.close)
@@ -110,8 +113,8 @@ async def _opened(settings: Settings, stopping: asyncio.Event) -> SqlIndex | Non
     return None
 
 
-async def _reindex(settings: Settings, *, clear: bool) -> None:
-    store = S3Store(settings.store())
+async def _reindex(settings: Settings, s3: S3Settings, *, clear: bool) -> None:
+    store = S3Store(s3.options())
     try:
         index = await SqlIndex.open(settings.database_url.get_secret_value())
         try:
