@@ -10,7 +10,7 @@ from dicomcore.errors import InvalidRequest
 from dicomio.service_settings import NatsSettings, S3Settings, load
 from indexer.settings import Settings as IndexerSettings
 
-NAMES = ("S3_ACCESS_KEY", "S3_SECRET_KEY", "NATS_USER", "NATS_PASSWORD", "DATABASE_URL")
+NAMES = ("S3_ACCESS_KEY", "S3_SECRET_KEY", "NATS_USER", "NATS_PASSWORD", "INDEXER_DATABASE_URL")
 
 
 @pytest.fixture
@@ -24,17 +24,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "s3_access_key").write_text("access")
     (tmp_path / "s3_secret_key").write_text("secret\n")
     (tmp_path / "nats_password").write_text("password")
-    (tmp_path / "database_url").write_text("postgresql://u:p@host/index")
+    (tmp_path / "indexer_database_url").write_text("postgresql://u:p@host/index")
     return tmp_path
 
 
 def test_secrets_come_from_files_named_like_the_variables(folder: Path) -> None:
-    s3, nats = load(S3Settings, NatsSettings)
-    indexer = IndexerSettings.from_env()
+    s3, nats, indexer = load(S3Settings, NatsSettings, IndexerSettings)
 
     assert (s3.options().access_key, s3.options().secret_key) == ("access", "secret")
     assert nats.options("test").password == (folder / "nats_password").read_text()
-    assert indexer.store() == s3.options()
     assert indexer.database_url.get_secret_value() == "postgresql://u:p@host/index"
 
 
@@ -60,5 +58,3 @@ def test_a_folder_that_is_not_there_is_refused(
 
     with pytest.raises(InvalidRequest, match="SECRETS_DIR"):
         load(S3Settings, NatsSettings)
-    with pytest.raises(InvalidRequest, match="SECRETS_DIR"):
-        IndexerSettings.from_env()

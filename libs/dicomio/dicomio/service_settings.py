@@ -32,12 +32,6 @@ def shared_config(prefix: str) -> SettingsConfigDict:
     )
 
 
-class _Secrets(BaseSettings):
-    """`SECRETS_DIR`."""
-
-    secrets_dir: Path | None = None
-
-
 class S3Settings(BaseSettings):
     """`S3_ENDPOINT`, `S3_BUCKET` and the rest."""
 
