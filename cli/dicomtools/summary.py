@@ -129,6 +129,12 @@ def _next(request: RetrievalRequest, report: Report) -> Iterator[str]:
     if state is State.CANCELLED:
         yield "Next: run the same command again; it goes on where it stopped."
         return
+    if state is State.FAILED and not report.missing:
+        yield (
+            "Next: check --hostName, --hostPort, --callingAet and --calledAet, the firewall, and that "
+            "the DICOM service runs there; then run the same command again."
+        )
+        return
     yield (
         "Next: run the same command again; only what is missing is asked for. If the same objects "
         "are missing again, open the patient in the DICOM system and check that they exist and can "

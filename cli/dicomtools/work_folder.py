@@ -101,7 +101,7 @@ def work_folder(export_path: Path) -> Iterator[WorkFolder]:
 
 def is_occupied(path: Path) -> bool:
     """Whether a folder holds anything that a retrieval did not leave there to go on with."""
-    with suppress(FileNotFoundError):
+    with suppress(OSError):  # absent, or unusable: that is said when it is to be written into
         return any(entry.name != NAME for entry in path.iterdir())
     return False
 

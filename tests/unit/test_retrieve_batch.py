@@ -239,6 +239,21 @@ def test_an_unknown_patient_is_said_to_be_unknown(stage: Stage) -> None:
     assert "Check --patientId" in stage.said
 
 
+def test_a_dicom_system_that_does_not_answer_is_said_with_what_to_check(stage: Stage) -> None:
+    report = Report(
+        progress=Progress(state=State.FAILED), messages=("the peer refused the connection\x1b[2J",)
+    )
+
+    failed = stage.run(FakeExecutor({"P1": lambda request: report}), "--patientId P1")
+
+    assert failed == 1
+    assert "FAILED" in stage.said
+    assert "Next: check --hostName, --hostPort" in stage.said
+    # what a DICOM system writes does not speak to the terminal
+    assert "refused the connection\ufffd[2J" in stage.said
+    assert not stage.path.exists()
+
+
 def test_nothing_delivered_by_c_move_names_the_port_and_the_other_way(stage: Stage) -> None:
     report = Report(
         progress=Progress(state=State.PARTIAL), missing=(Missing(uid="1.9", reason="not sent"),)
