@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import socket
+import struct
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +21,10 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from store_scp.options import ScpOptions
 from tests.instances import SYNTAXES, encode, instance
 from tests.integration.scp_world import World, assert_nothing_left, resources, send, world
-from tests.peers.raw_scu import Aborted, RawScu
+from tests.peers.raw_scu import Aborted, RawScu, association_request
 
 MUTATIONS = 5_000
 ASSOCIATIONS = 3
@@ -171,6 +175,24 @@ def test_mutated_conversations_leave_nothing_and_the_next_association_works(tmp_
                     scu.abort()
                 except Aborted:
                     pass
+        assert_nothing_left(before)
+        with scp.scu() as scu:
+            assert send(scu, instance()) == 0
+
+
+@pytest.mark.faults
+def test_mutated_association_requests_leave_nothing(tmp_path: Path) -> None:
+    chance = random.Random(8)
+    with world(tmp_path / "objects", ScpOptions(acse_timeout_s=1, network_timeout_s=2)) as scp:
+        before = resources()
+        request = association_request([("1.2.840.10008.1.1", "1.2.840.10008.1.2")], "A", "B")
+        for _ in range(150):
+            with socket.create_connection(("127.0.0.1", scp.port)) as connection:
+                mutant = mutated(request, chance)
+                with suppress(OSError):
+                    connection.sendall(struct.pack(">BBI", 1, 0, len(mutant)) + mutant)
+                    connection.settimeout(5)
+                    connection.recv(1)
         assert_nothing_left(before)
         with scp.scu() as scu:
             assert send(scu, instance()) == 0

@@ -59,7 +59,7 @@ class RawScu:
         self.accepted: dict[int, int] = {}
         """Result of each presentation context by its ID; 0 is acceptance."""
         try:
-            self.send_pdu(1, _association_request(contexts, calling, called))
+            self.send_pdu(1, association_request(contexts, calling, called))
             kind, body = self.read_pdu()
             if kind == REJECT:
                 raise Rejected((body[1], body[2], body[3]))
@@ -184,7 +184,8 @@ def _item(kind: int, body: bytes) -> bytes:
     return struct.pack(">BBH", kind, 0, len(body)) + body
 
 
-def _association_request(contexts: Sequence[tuple[str, str]], calling: str, called: str) -> bytes:
+def association_request(contexts: Sequence[tuple[str, str]], calling: str, called: str) -> bytes:
+    """Return the body of an A-ASSOCIATE-RQ PDU (PS3.8 table 9-11)."""
     items = [_item(0x10, _APPLICATION_CONTEXT)]
     for number, (abstract, transfer) in enumerate(contexts):
         syntaxes = _item(0x30, abstract.encode()) + _item(0x40, transfer.encode())

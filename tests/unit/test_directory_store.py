@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import shutil
 import sys
 import threading
 import time
@@ -70,6 +71,25 @@ def test_leftovers_are_removed_when_nobody_can_be_writing_them(tmp_path: Path) -
 
     assert staged(tmp_path) == [young]
     assert [stat.key for stat in store.list("")] == ["a/k"]
+
+
+def test_leftovers_are_looked_for_while_it_runs_too(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path, leftover_after_s=0.0)
+    (tmp_path / STAGING / "later.part").write_bytes(b"half an obj")
+
+    store.put("a/k", [b"x"])
+
+    assert staged(tmp_path) == []
+    assert store.get("a/k") == b"x"
+
+
+def test_a_folder_that_somebody_removed_is_made_again(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("a/b/k", [b"x"])
+    shutil.rmtree(tmp_path / "a")
+
+    assert store.put("a/b/k", [b"x"])
+    assert store.get("a/b/k") == b"x"
 
 
 def test_a_put_leaves_nothing_staged_whether_it_creates_or_not(tmp_path: Path) -> None:

@@ -29,7 +29,6 @@ from dicomio.usage import UsageEstimate
 STAGING = ".staging"
 """Where objects are written before they get their key; no key starts with a dot."""
 LEFTOVER_AFTER_S = 900.0
-"""A staged file that nobody has written to for so long belongs to a process that is gone."""
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 _NOT_A_KEY_HERE = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 _KNOWN_DIRECTORIES = 50_000
@@ -49,6 +48,9 @@ class DirectoryStore:
     capacity_bytes
         What the objects may take up; above it a put raises `ObjectStoreFull`. Without it the file
         system's own limit holds.
+    leftover_after_s
+        A staged file that nobody has written to for so long belongs to a process that is gone; looked
+        for at the start and as often.
 
     Raises
     ------
@@ -56,10 +58,17 @@ class DirectoryStore:
         The folder cannot be made.
     """
 
-    def __init__(self, root: Path | str, *, capacity_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        root: Path | str,
+        *,
+        capacity_bytes: int | None = None,
+        leftover_after_s: float = LEFTOVER_AFTER_S,
+    ) -> None:
         self._root = _long_path(Path(root).absolute())
         self._staging = self._root / STAGING
         self._capacity_bytes = capacity_bytes
+        self._leftover_after_s = leftover_after_s
         self._usage = UsageEstimate(lambda start_after: self.list("", start_after=start_after))
         self._names = itertools.count()
         self._instance = uuid4().hex
@@ -187,9 +196,10 @@ class DirectoryStore:
         try:
             created = link_or_rename_absent(staged, path, claims=self._staging)
         except FileNotFoundError:
-            # somebody removed the folder: make it again next time
+            # somebody removed a folder that we know: make it again
             self._durable_directories.discard(path.parent)
-            raise
+            self._make_durable(path.parent)
+            created = link_or_rename_absent(staged, path, claims=self._staging)
         if not created and path.is_dir():
             raise InvalidRequest("key is the beginning of other keys")
         # also for the loser of a race: the winner may not have come to it yet
@@ -228,7 +238,7 @@ class DirectoryStore:
                 yield stat
 
     def _remove_leftovers_if_due(self) -> None:
-        if time.monotonic() - self._cleaned_at < LEFTOVER_AFTER_S:
+        if time.monotonic() - self._cleaned_at < self._leftover_after_s:
             return
         if self._cleaning.acquire(blocking=False):
             try:
@@ -243,7 +253,7 @@ class DirectoryStore:
             for entry in entries:
                 # gone by another's hand, or open elsewhere (Windows)
                 with suppress(FileNotFoundError, PermissionError):
-                    if time.time() - entry.stat().st_mtime > LEFTOVER_AFTER_S:
+                    if time.time() - entry.stat().st_mtime > self._leftover_after_s:
                         Path(entry.path).unlink()
 
 
