@@ -19,8 +19,14 @@ _ONE = frozenset((b"LT", b"ST", b"UR", b"UT"))
 """A backslash in these is a backslash (PS3.5 6.4)."""
 _TEXTS = _PLAIN | _ONE | frozenset((b"LO", b"PN", b"SH", b"UC"))
 _BINARY: Mapping[bytes, tuple[str, int]] = {
-    **{b"US": ("H", 2), b"SS": ("h", 2), b"UL": ("I", 4), b"SL": ("i", 4)},
-    **{b"UV": ("Q", 8), b"SV": ("q", 8), b"FL": ("f", 4), b"FD": ("d", 8)},
+    b"US": ("H", 2),
+    b"SS": ("h", 2),
+    b"UL": ("I", 4),
+    b"SL": ("i", 4),
+    b"UV": ("Q", 8),
+    b"SV": ("q", 8),
+    b"FL": ("f", 4),
+    b"FD": ("d", 8),
 }
 BULK_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ"))
 """No comparable values; UN has them where its bytes are text."""

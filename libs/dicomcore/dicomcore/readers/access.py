@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dicomcore.readers.charsets import decode
 from dicomcore.uids import uid_or_none
@@ -15,20 +15,34 @@ _MAX_INTEGER = 2**31
 _PADDING = " \0"
 
 
+Key = str | int
+"""What a value is kept under: a keyword, or a tag."""
+
+
 class Item:
     """The wanted attributes of one data set, or of one item of a sequence, by keyword.
 
     Parameters
     ----------
     values
-        Encoded values, decoded ones (several joined by backslashes), or the items of a sequence.
+        Encoded values, decoded ones (several joined by backslashes), VR and encoded value, or the
+        items of a sequence.
         Among them Specific Character Set (0008,0005), the inherited one if the item has none.
     """
 
     __slots__ = ("_values",)
 
-    def __init__(self, values: Mapping[str, bytes | str | Sequence[Item]]) -> None:
+    def __init__(self, values: Mapping[Key, Stored]) -> None:
         self._values = values
+
+    def encoded(self, key: Key) -> tuple[bytes, bytes] | None:
+        """Return VR (empty if implicit) and encoded value, where both are kept under the key."""
+        value = self._values.get(key)
+        return value if isinstance(value, tuple) else None
+
+    def keys(self) -> Iterable[Key]:
+        """Return the keys under which something is kept."""
+        return self._values.keys()
 
     def text(self, keyword: str) -> str:
         """Return the value without padding; empty if absent. Several values keep their backslashes."""
@@ -74,7 +88,11 @@ class Item:
         number = float(text)
         return number if math.isfinite(number) else None
 
-    def items(self, keyword: str) -> Sequence[Item]:
+    def items(self, keyword: Key) -> Sequence[Item]:
         """Return the items of a sequence; empty if it is absent, empty or no sequence."""
-        value = self._values.get(keyword, ())
-        return () if isinstance(value, bytes | str) else value
+        value = self._values.get(keyword)
+        return value if isinstance(value, list) else ()
+
+
+Stored = bytes | str | tuple[bytes, bytes] | list[Item]
+"""A value as an item keeps it."""

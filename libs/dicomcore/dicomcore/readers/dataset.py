@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pydicom import Dataset
 from pydicom.dataelem import DataElement, RawDataElement
 
-from dicomcore.readers.access import Item
+from dicomcore.readers.access import Item, Key, Stored
 from dicomcore.readers.collect import collect_items
 from dicomcore.readers.wanted import SEQUENCES, TEXTS
 from dicomcore.walk import Encoding
@@ -27,11 +27,11 @@ def item_of(dataset: Dataset, inherited: bytes = b"") -> Item:
     charset = inherited
     if _CHARSET_TAG in dataset:
         charset = _encoded(_text(dataset.get_item(_CHARSET_TAG, keep_deferred=True)))
-    values: dict[str, bytes | str | Sequence[Item]] = {}
+    values: dict[Key, Stored] = {}
     for tag in dataset.keys():  # noqa: SIM118 - iterating a Dataset converts every element
         if tag in SEQUENCES:
             element = dataset.get_item(tag, keep_deferred=True)
-            values[SEQUENCES[tag]] = tuple(_items(element, charset))
+            values[SEQUENCES[tag]] = list(_items(element, charset))
         elif tag in TEXTS:
             values[TEXTS[tag]] = _text(dataset.get_item(tag, keep_deferred=True))
     values[_CHARSET] = charset
