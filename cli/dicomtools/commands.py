@@ -138,7 +138,7 @@ UP = Command(
             kind=Kind.MANY,
             default=(),
         ),
-        Option("peersFile", "Peers as JSON, with TLS and quirks; see docs/operations.md."),
+        Option("peersFile", "More of them in a file, JSON or TOML, with TLS and quirks."),
     ),
     notes="Stops cleanly on Ctrl-C: associations finish, events are written, then the ports close.",
 )

@@ -18,6 +18,9 @@ import aiohttp
 import psutil
 import pytest
 
+from dicomcore.errors import PeerRefused
+from dicomcore.ports import QueryLevel
+from dicomio.pacs import DicomPacs, Peer
 from dicomtools.demo.pacs import DemoPacs
 from dicomtools.demo.patients import small_patient, twelve_plans
 from dicomtools.demo.sizes import SMALL
@@ -226,3 +229,55 @@ def test_the_demo_does_not_write_into_a_folder_of_yours(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "holds something else" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def demo_pacs_words(port: int, *words: str) -> list[str]:
+    command = [sys.executable, "-m", "dicomtools.main", "demo-pacs", "--size", "small"]
+    return [*command, "--port", str(port), *words]
+
+
+def test_the_demo_pacs_answers_until_it_is_told_to_stop_and_has_the_faults_it_was_given(
+    tmp_path: Path,
+) -> None:
+    (port,) = free_ports(1)
+    words = demo_pacs_words(port, "--noInstanceLevel", "--aet", "FAULTY")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == (
+                f"FAULTY listens on 127.0.0.1:{port}; Ctrl-C ends it.\n"
+            )
+            peer = DicomPacs(Peer("demo", "FAULTY", "127.0.0.1", port))
+
+            studies = peer.find(
+                QueryLevel.STUDY, {"PatientID": "DEMO-12-PLANS", "StudyInstanceUID": ""}
+            )
+            with pytest.raises(PeerRefused):
+                peer.find(QueryLevel.IMAGE, {"StudyInstanceUID": "1.2", "SOPInstanceUID": ""})
+            process.send_signal(signal.SIGTERM)
+
+            assert process.wait(DEADLINE_S) == 0
+            assert len(studies) == len(
+                {i.ref.study_instance_uid for i in twelve_plans(sizes=SMALL).instances}
+            )
+        finally:
+            process.kill()
+
+
+def test_the_demo_pacs_says_that_its_port_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        done = subprocess.run(
+            demo_pacs_words(port),
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            timeout=DEADLINE_S,
+        )
+
+    assert done.returncode == 1
+    assert f"Port {port} cannot be used" in done.stderr

@@ -9,14 +9,22 @@ from pathlib import Path
 
 import pytest
 
+import dicomcore
+import dicomio
+import dicomtools
+import indexer
+import qr_gateway
+import store_scp
 from dicomcore import errors
-from dicomtools import commands
 from dicomtools.helptext import WIDTH
 from dicomtools.main import main
 from dicomtools.problems import CommandProblem, advice
 
 GOLDEN = Path(__file__).parent / "golden"
-PACKAGE = Path(commands.__file__).parent
+PACKAGES = [
+    Path(package.__path__[0])
+    for package in (dicomcore, dicomio, dicomtools, indexer, qr_gateway, store_scp)
+]
 POSIX_ONLY = {
     "fcntl",
     "grp",

@@ -23,8 +23,10 @@ from dicomtools.log_level import log_level
 from dicomtools.options import parse_command_line
 from dicomtools.problems import CommandProblem
 from dicomtools.receiver import port_problem
+from dicomtools.screen import BarScreen
 from dicomtools.settings import Layer
 from dicomtools.up import peers_of
+from qr_gateway.retrieval.model import Progress
 from qr_gateway.views import RetrievalOrder
 
 
@@ -76,6 +78,19 @@ def test_the_first_ctrl_c_asks_and_the_second_ends(capsys: pytest.CaptureFixture
 
     assert signal.getsignal(signal.SIGINT) is before
     assert capsys.readouterr().err == "Stopping.\n"
+
+
+def test_the_bar_is_gone_before_anything_is_said_and_labels_are_no_markup(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with BarScreen() as screen:
+        screen.progress(Progress(step="images", expected=3, landed=1, bytes_moved=2000))
+        screen.progress(Progress(step="doses", expected=3, landed=2, bytes_moved=3000))
+        screen.say("Plan [bold]A[/bold]")
+        screen.result({"state": "complete"})
+        screen.progress(Progress(step="plans", expected=1))
+
+    assert capsys.readouterr().out == "Plan [bold]A[/bold]\n"
 
 
 def up_values(*words: str) -> Values:
