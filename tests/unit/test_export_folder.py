@@ -14,6 +14,7 @@ from dicomcore.keys import object_key
 from dicomcore.uids import parse_ref
 from dicomio.directory_store import DirectoryStore
 from dicomtools.export_folder import open_export_folder
+from dicomtools.files import write_atomically
 from dicomtools.problems import CommandProblem
 from dicomtools.work_folder import is_occupied, work_folder
 from qr_gateway.retrieval.model import (
@@ -219,6 +220,15 @@ def test_an_object_that_is_not_what_its_key_says_is_not_exported(
         open_export_folder(tmp_path / "out").write(REQUEST, report(item), store)
 
     assert not (tmp_path / "out" / "RP.1.2.3.dcm").exists()
+
+
+def test_a_write_that_fails_leaves_what_was_there_and_no_part(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+
+    with pytest.raises(OSError):  # noqa: PT011 - which one differs from system to system
+        write_atomically(tmp_path / "taken", b"x")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
 def test_a_folder_that_cannot_be_made_is_a_problem_in_words(

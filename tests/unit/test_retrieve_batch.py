@@ -24,6 +24,7 @@ from dicomtools.retrieve_options import RetrieveOptions, confirm_path, retrieve_
 from dicomtools.screen import JsonScreen, LineScreen, in_words, size_in_words
 from dicomtools.work_folder import WorkFolder
 from qr_gateway.retrieval.model import (
+    Dangling,
     Item,
     Missing,
     PlanReport,
@@ -88,8 +89,7 @@ class Stage:
             items=(self.item(uid),),
         )
 
-    def item(self, uid: str) -> Item:
-        body = f"plan {uid}".encode()
+    def item(self, uid: str, body: bytes = b"plan") -> Item:
         key = str(object_key(parse_ref("1.1", "1.2", uid), hashlib.sha256(body).hexdigest()))
         self.store.put(key, [body])
         return Item(
@@ -173,6 +173,27 @@ def test_a_partial_retrieval_is_exported_and_says_what_is_missing_and_why(stage:
     assert "Next: run the same command again" in stage.said
     written = json.loads((stage.path / "manifest.json").read_text())
     assert (written["state"], written["counts"]["missing"]) == ("partial", 7)
+
+
+def test_versions_dangling_references_and_earlier_files_are_said(stage: Stage) -> None:
+    stage.run(FakeExecutor({"P1": stage.complete("1.2.9")}), "--patientId P1")
+    stage.item("1.2.3", b"older")
+    report = Report(
+        progress=Progress(state=State.COMPLETE),
+        items=(stage.item("1.2.3", b"newer"),),
+        dangling=(Dangling(uid="1.8", level="instance", relation="dose", referenced_by="1.2.3"),),
+        messages=("the series was asked for as a whole",),
+        catalogue_instances=1234,
+    )
+
+    failed = stage.run(FakeExecutor({"P1": lambda request: report}), "--patientId P1")
+
+    assert failed == 0
+    assert "the DICOM system lists 1,234 instances" in stage.said
+    assert "1 older version of an instance kept beside the newest" in stage.said
+    assert "1 file of earlier retrievals in the same folder." in stage.said
+    assert "1 reference to objects that the DICOM system does not have" in stage.said
+    assert "Note: the series was asked for as a whole" in stage.said
 
 
 def test_after_a_partial_end_the_next_run_asks_anew(stage: Stage) -> None:
