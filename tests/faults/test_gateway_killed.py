@@ -195,8 +195,8 @@ def terminate(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.parametrize(
     ("method", "ends"),
-    [("move", (kill, kill)), ("get", (kill, kill)), ("get", (terminate, kill))],
-    ids=["move", "get", "get, first told to stop"],
+    [("move", (kill, kill)), ("get", (terminate, kill))],
+    ids=["move, killed twice", "get, told to stop, then killed"],
 )
 async def test_a_retrieval_outlives_the_gateway_that_runs_it(
     site: Site,

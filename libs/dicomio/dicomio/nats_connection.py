@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from dicomcore.errors import InvalidRequest, Unavailable
+from dicomio.tasks import end
 
 log = structlog.get_logger(__name__)
 
@@ -148,8 +149,7 @@ class NatsConnection:
             return
         self._closed = True
         if self._connecting is not None and not self._connecting.done():
-            self._connecting.cancel()
-            await asyncio.wait([self._connecting])
+            await end(self._connecting)
         try:
             if self.connected:
                 # Not `drain`: it waits for messages that were fetched and never will be answered.

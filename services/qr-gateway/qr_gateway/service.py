@@ -9,10 +9,10 @@ from importlib.metadata import version
 
 import structlog
 
-from dicomcore.errors import Unavailable
+from dicomcore.errors import InvalidRequest, Unavailable
 from dicomcore.ports import EventBus
 from dicomio.bridge import Bridge
-from dicomio.http import Check, make_app, serve
+from dicomio.http import Check, is_loopback, make_app, serve
 from dicomio.landing import Announcer, Lander, Publish
 from dicomio.metrics import new_registry
 from dicomio.nats_bus import NatsBus
@@ -44,12 +44,20 @@ async def running(settings: Settings, s3: S3Options, nats: NatsOptions) -> Async
         The port cannot be bound.
     """
     registry = new_registry("qr-gateway", version("dicomtools"))
+    peers, access = settings.known_peers(), settings.access()
+    if access.token is None and not is_loopback(settings.http_host):
+        # `serve` says so too; here it is said before anything is waited for
+        raise InvalidRequest(
+            "will not listen beyond loopback without authentication", host=settings.http_host
+        )
     async with AsyncExitStack() as stack:
         store = S3Store(s3)
         stack.callback(store.close)
-        bus = await NatsBus.open(nats, required=False)
+        # at once: each waits a while for a server that is not there yet
+        bus, kv = await asyncio.gather(
+            NatsBus.open(nats, required=False), NatsKeyValue.open(nats, BUCKET, required=False)
+        )
         stack.push_async_callback(bus.close)
-        kv = await NatsKeyValue.open(nats, BUCKET, required=False)
         stack.push_async_callback(kv.close)
         bridge = Bridge(asyncio.get_running_loop())
         stack.push_async_callback(bridge.close)
@@ -59,7 +67,7 @@ async def running(settings: Settings, s3: S3Options, nats: NatsOptions) -> Async
         lander = Lander(store, announcer.announce, high_water=settings.high_water)
         gateway = Gateway(
             GatewayParts(
-                peers=settings.known_peers(),
+                peers=peers,
                 store=store,
                 bus=bus,
                 kv=kv,
@@ -74,7 +82,7 @@ async def running(settings: Settings, s3: S3Options, nats: NatsOptions) -> Async
             gateway.routes(),
             metrics_registry=registry,
             checks={**gateway.checks(), "object_store": _bucket(bridge, store)},
-            access=settings.access(),
+            access=access,
         )
         server = await serve(app, settings.http_host, settings.http_port)
         stack.push_async_callback(server.stop)

@@ -6,10 +6,11 @@ import socket
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import BaseSettings
 
 from dicomio.http import Access, BearerToken
+from dicomio.service_settings import shared_config
 from qr_gateway.peers import AeTitle, Peers, parse_peers, read_peers
 from qr_gateway.retrieval.attempt import Pace
 from qr_gateway.retrieval.options import WorkerOptions
@@ -18,9 +19,7 @@ from qr_gateway.retrieval.options import WorkerOptions
 class Settings(BaseSettings):
     """Loaded once, by `dicomio.service_settings.load`, and handed down."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="QR_GATEWAY_", frozen=True, extra="ignore", hide_input_in_errors=True
-    )
+    model_config = shared_config("QR_GATEWAY_")
 
     peers_file: Path | None = None
     """JSON `{"peers": {NAME: {"ae_title": …, "host": …, "port": …}}}`, or TOML with `[peers.NAME]`."""
@@ -52,12 +51,6 @@ class Settings(BaseSettings):
     """Share of the object store's capacity above which C-GET takes nothing."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    @field_validator("http_token_sha256", "peers_file", "move_destination", mode="before")
-    @classmethod
-    def _empty_is_absent(cls, value: object) -> object:
-        # compose files and manifests cannot leave a variable out
-        return None if value == "" else value
 
     def known_peers(self) -> Peers:
         """Return the peers.

@@ -21,11 +21,11 @@ from dicomcore.errors import (
 )
 from dicomcore.ports import Delivery
 from dicomio.bridge import Bridge
+from dicomio.tasks import end
 from qr_gateway.retrieval.claims import Claims, LeaseLost
 from qr_gateway.retrieval.jobs import Job
 from qr_gateway.retrieval.model import Progress, Report, RetrievalRequest
 from qr_gateway.retrieval.records import Records
-from qr_gateway.tasks import end
 
 log = structlog.get_logger(__name__)
 

@@ -20,6 +20,7 @@ from dicomcore.errors import (
 from dicomcore.events import RetrievalRequested, decode
 from dicomcore.ports import Consumer, ConsumerSpec, Delivery, EventBus
 from dicomio.bridge import Bridge
+from dicomio.tasks import end
 from qr_gateway.retrieval import upkeep
 from qr_gateway.retrieval.announce import announce_end, request_work
 from qr_gateway.retrieval.attempt import Attempt, Execute, Stop
@@ -28,7 +29,6 @@ from qr_gateway.retrieval.jobs import Job
 from qr_gateway.retrieval.model import Report, State
 from qr_gateway.retrieval.options import Metrics, WorkerOptions
 from qr_gateway.retrieval.records import Records
-from qr_gateway.tasks import end
 
 log = structlog.get_logger(__name__)
 
@@ -81,10 +81,10 @@ class Worker:
             DURABLE, (RetrievalRequested.TYPE,), ack_wait_s=self._options.pace.ack_wait_s
         )
         try:
-            while await self._unless_leaving(self._free.acquire()):
+            while not self._leaving.is_set() and await self._unless_leaving(self._free.acquire()):
                 delivery: Delivery | None = None
                 try:
-                    consumer = consumer or await self._bus.consumer(spec)
+                    consumer = consumer or await self._unless_leaving(self._bus.consumer(spec))
                     delivery = await self._next(consumer)
                 except BusUnavailable as exc:
                     log.warning("queue_not_reached", problem=exc.sentence)
@@ -98,8 +98,10 @@ class Worker:
             if consumer is not None:
                 await consumer.close()
 
-    async def _next(self, consumer: Consumer) -> Delivery | None:
+    async def _next(self, consumer: Consumer | None) -> Delivery | None:
         """Return the next delivery; None when there is none for a while, or when leaving."""
+        if consumer is None:
+            return None
         got = await self._unless_leaving(consumer.fetch(1, timeout_s=10.0))
         return got[0] if got else None
 
@@ -127,7 +129,9 @@ class Worker:
         elif job.leased(self._records.now()):
             # a repetition; it stays in the queue in case the other worker dies
             await delivery.nak(delay_s=self._options.pace.lease_s)
-        elif self._of_peer[job.peer] >= self._options.jobs_per_peer or self._leaving.is_set():
+        elif self._leaving.is_set():
+            await delivery.nak(delay_s=0.0)
+        elif self._of_peer[job.peer] >= self._options.jobs_per_peer:
             await delivery.nak(delay_s=self._options.busy_s)
         else:
             self._of_peer[job.peer] += 1
@@ -229,13 +233,16 @@ class Worker:
         """Put jobs back that fell out of the queue, and remove old ones, now and then."""
         while not self._leaving.is_set():
             try:
-                for job in await upkeep.forgotten(self._records, idle_s=self._options.idle_s):
-                    await request_work(self._bus, job, now=self._records.now())
-                    log.info("job_put_into_queue_again", job_id=job.job_id)
-                await upkeep.prune(self._records, older_than_s=self._options.keep_s)
+                await self._unless_leaving(self._sweep_once())
             except DicomToolsError as exc:
                 log.warning("sweep_failed", problem=exc.sentence)
             await self._pause(self._options.sweep_every_s)
+
+    async def _sweep_once(self) -> None:
+        for job in await upkeep.forgotten(self._records, idle_s=self._options.idle_s):
+            await request_work(self._bus, job, now=self._records.now())
+            log.info("job_put_into_queue_again", job_id=job.job_id)
+        await upkeep.prune(self._records, older_than_s=self._options.keep_s)
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -251,7 +258,7 @@ class Worker:
         either: set[asyncio.Future[Any]] = {coming, leaving}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            return coming.result() if coming.done() and not self._leaving.is_set() else None
+            return coming.result() if coming.done() else None
         finally:
             await end(*either)
 
