@@ -55,6 +55,7 @@ def _run(words: list[str]) -> int:
         print(command_help(command))
         return OK
     found = layers()
+    _refuse_what_is_no_text(words)
     values, warnings = resolve(command, parse_command_line(command, words[1:]), found)
     for warning in warnings:
         print(f"Warning: {warning}", file=sys.stderr)
@@ -67,6 +68,16 @@ def _chosen(name: str) -> tuple[Command, Run]:
     meant = nearest(name, list(_COMMANDS))
     hint = f" Did you mean {meant}?" if meant else ""
     raise CommandProblem(f"'{name}' is not a command.{hint} 'dicomtools --help' lists them.")
+
+
+def _refuse_what_is_no_text(words: Sequence[str]) -> None:
+    """Refuse bytes that Python could not decode: they would fail later, in many places."""
+    try:
+        "".join(words).encode()
+    except UnicodeEncodeError as exc:
+        raise CommandProblem(
+            "A word on the command line is no text in this system's encoding."
+        ) from exc
 
 
 # A command's modules are imported when it runs: help is instant, and what one command needs

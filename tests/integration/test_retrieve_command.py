@@ -17,12 +17,21 @@ from typing import Any
 
 import pytest
 
+from dicomcore.errors import PeerRefused, PeerUnavailable
 from dicomcore.header import read_header
 from dicomio.bridge import LoopThread
+from dicomio.directory_store import DirectoryStore
+from dicomio.landing import Lander
+from dicomio.pacs import ClientTls, DicomPacs, Peer
+from dicomtools.commands import RETRIEVE
+from dicomtools.config import resolve
 from dicomtools.demo.faults import ALWAYS, Faults
 from dicomtools.demo.made_up import MadeUpPatient
 from dicomtools.demo.pacs import DemoPacs
 from dicomtools.demo.patients import small_patient
+from dicomtools.options import parse_command_line
+from dicomtools.receiver import receiving
+from dicomtools.retrieve_options import retrieve_options
 from tests.peers.processes import free_ports
 from tests.servers.certificates import Authority
 
@@ -433,3 +442,25 @@ def test_c_move_over_tls_needs_a_certificate_of_its_own(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "--certFile and --keyFile" in done.stderr
+
+
+def test_what_c_move_delivers_to_speaks_tls_with_the_own_certificate(
+    tmp_path: Path, authority: Authority, stranger: Authority
+) -> None:
+    own = authority.issue("receiver")
+    (port,) = free_ports(1)
+    words = ["--patientId", "P", "--path", str(tmp_path), "--hostName", "h", "--hostPort", "104"]
+    words += ["--callingAet", AET, "--calledAet", "PACS", "--listenPort", str(port), "--useTls"]
+    words += ["--certFile", str(own.cert_file), "--keyFile", str(own.key_file)]
+    values, _ = resolve(RETRIEVE, parse_command_line(RETRIEVE, words), ())
+    lander = Lander(DirectoryStore(tmp_path / "store"), lambda stored, calling: None)
+
+    with receiving(retrieve_options(values), lander):
+        trusted = Peer("receiver", AET, "localhost", port, tls=ClientTls(authority.ca_file))
+        unknown = Peer("receiver", AET, "localhost", port, tls=ClientTls(stranger.ca_file))
+        plain = Peer("receiver", AET, "localhost", port, connect_timeout_s=5)
+
+        assert DicomPacs(trusted).echo() > 0
+        for refused in (unknown, plain):
+            with pytest.raises((PeerRefused, PeerUnavailable)):
+                DicomPacs(refused).echo()

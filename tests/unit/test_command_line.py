@@ -92,6 +92,11 @@ def test_what_cannot_be_understood_is_said_on_standard_error_with_exit_code_1(
     assert shown.out == ""
 
 
+def test_a_word_that_is_no_text_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "--path", "\udcff"]) == 1
+    assert "no text in this system's encoding" in capsys.readouterr().err
+
+
 def test_a_broken_settings_file_is_named_with_its_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
