@@ -89,6 +89,9 @@ class Catalogue:
     series: Mapping[SeriesUID, SeriesEntry] = field(default_factory=dict)
     instances: Mapping[SeriesUID, tuple[InstanceEntry, ...]] = field(default_factory=dict)
     """Only series that were listed at IMAGE level; an empty tuple says listed, and empty."""
+    replies: Mapping[SeriesUID, int] = field(default_factory=dict)
+    """How many instances the peer listed, before the same UID was folded into one: an archive that
+    holds two versions of an instance lists, and counts, both."""
     unlistable: frozenset[SeriesUID] = frozenset()
     """Series whose instances the peer refuses to list."""
 
@@ -101,9 +104,14 @@ class Catalogue:
 
     def with_instances(self, series: SeriesUID, entries: Iterable[InstanceEntry]) -> Catalogue:
         """Return a catalogue in which `series` is listed; entries are ordered and made unique."""
+        entries = list(entries)
         unique = {e.uid: e for e in sorted(entries, key=lambda e: e.ref, reverse=True)}
         ordered = tuple(sorted(unique.values(), key=lambda e: e.ref))
-        return replace(self, instances={**self.instances, series: ordered})
+        return replace(
+            self,
+            instances={**self.instances, series: ordered},
+            replies={**self.replies, series: len(entries)},
+        )
 
     def with_unlistable(self, series: SeriesUID) -> Catalogue:
         """Return a catalogue that knows the peer will not list `series`."""

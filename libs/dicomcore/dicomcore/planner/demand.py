@@ -147,9 +147,9 @@ class Demand:
     def expect_all(self, series: SeriesEntry, why: str) -> None:
         """Report a series of which the PACS lists fewer instances than it says there are."""
         uid, told = series.series_instance_uid, series.number_of_instances
-        listed = self.known.catalogue.instances.get(uid)
-        if listed is not None and told is not None and len(listed) < told:
-            reason = f"the PACS lists {len(listed)} instances of this series but counts {told}"
+        listed = self.known.catalogue.replies.get(uid)
+        if listed is not None and told is not None and listed < told:
+            reason = f"the PACS lists {listed} instances of this series but counts {told}"
             self.undecided[uid] = MissingItem(uid, Level.SERIES, series.modality, why, reason)
 
     def _report_shortfall(self, series: SeriesEntry, why: str) -> None:
