@@ -321,8 +321,18 @@ async def test_a_released_job_can_be_claimed_with_what_was_saved(
     again = await claims.claim(held.job_id, owner="b", ttl_s=TTL_S)
 
     assert (released.state, released.problem) == (State.QUEUED, "no answer from the peer")
-    assert (again.attempts, again.problem) == (2, "")
+    assert (again.attempts, again.failures, again.problem) == (2, 1, "")
     assert await claims.saved(again) == b"half way"
+
+
+async def test_a_worker_that_leaves_is_no_failure_of_its_job(
+    ledger: Ledger, claims: Claims
+) -> None:
+    held = await claimed(ledger, claims)
+
+    released = await claims.release(held)
+
+    assert (released.attempts, released.failures, released.state) == (1, 0, State.QUEUED)
 
 
 async def test_a_report_of_thousands_of_instances_comes_back(

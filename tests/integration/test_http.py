@@ -23,6 +23,7 @@ from dicomcore.errors import (
     KeyValueUnavailable,
     NotFound,
     PeerUnavailable,
+    Unavailable,
 )
 from dicomio.http import (
     EVENT_STREAM,
@@ -478,6 +479,63 @@ async def test_readiness_follows_its_checks_and_liveness_does_not(api: Api, clie
     assert (before, after, alive) == (200, 503, 200)
     assert ready == {"status": "ok", "checks": {"key_value": "ok"}}
     assert unready == {"status": "unavailable", "checks": {"key_value": "unavailable"}}
+
+
+async def test_a_check_that_never_answers_is_a_failed_one() -> None:
+    async def hanging() -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    async def working() -> bool:
+        return True
+
+    app = make_app(
+        "Test",
+        "1",
+        (),
+        metrics_registry=CollectorRegistry(),
+        checks={"hanging": hanging, "working": working},
+    )
+    server = await serve(app, "127.0.0.1", 0)
+    async with aiohttp.ClientSession() as session:
+        status, _, body = await Client(session, server.url).ask("GET", "/readyz")
+    await server.stop()
+
+    assert status == 503
+    assert body["checks"] == {"hanging": "unavailable", "working": "ok"}
+
+
+async def test_a_port_that_is_taken_is_unavailable(api: Api, client: Client) -> None:
+    port = int(client.url.rpartition(":")[2])
+    app = make_app("Test", "1", api.routes(), metrics_registry=CollectorRegistry())
+
+    with pytest.raises(Unavailable, match="cannot be bound"):
+        await serve(app, "127.0.0.1", port)
+
+
+async def test_a_stream_without_events_ends_at_once() -> None:
+    async def silent() -> AsyncGenerator[ServerEvent, None]:
+        for event in ():
+            yield event
+
+    async def handler(call: Call) -> web.StreamResponse:
+        return await stream_events(call, silent())
+
+    route: AnyRoute = Route(
+        method="GET",
+        template="/silent",
+        handler=handler,
+        operation_id="silent",
+        summary="",
+        responses={200: EVENT_STREAM},
+    )
+    app = make_app("Test", "1", [route], metrics_registry=CollectorRegistry())
+    server = await serve(app, "127.0.0.1", 0)
+    async with aiohttp.ClientSession() as session:
+        status, _, body = await Client(session, server.url).ask("GET", "/silent")
+    await server.stop()
+
+    assert (status, body) == (200, "")
 
 
 async def test_metrics_and_logs_hold_the_template_and_never_the_path(

@@ -477,6 +477,24 @@ async def test_the_job_of_a_worker_that_died_is_resumed_where_it_had_saved(world
     assert (job.state, job.attempts) == (State.COMPLETE, 2)
 
 
+async def test_a_saved_state_that_is_lost_costs_time_and_not_the_job(world: World) -> None:
+    job_id = await world.submit()
+    dying, other = Told(), Told()
+    other.leave.set()
+
+    async with world.worker(dying) as (worker, running):
+        await dying.saved_state.wait()
+        worker.stop()
+        await asyncio.wait_for(running, DEADLINE_S)
+    for key in await world.kv.keys(f"state.{job_id}"):
+        await world.kv.delete(key)
+    async with world.worker(other):
+        job = await world.end_of(job_id)
+
+    assert other.runs == [("PACS", None)]
+    assert job.state is State.COMPLETE
+
+
 async def test_a_worker_that_leaves_gives_its_jobs_back(world: World) -> None:
     job_id = await world.submit()
     leaving, other = Told(), Told()

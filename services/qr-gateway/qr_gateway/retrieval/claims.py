@@ -94,12 +94,25 @@ class Claims:
         return await read_chunks(self._records.kv, f"state.{job.job_id}", job.saved)
 
     async def release(self, held: Job, *, problem: str = "") -> Job:
-        """Give a job back to the queue; `LeaseLost` if it was taken."""
+        """Give a job back to the queue; `LeaseLost` if it was taken.
+
+        Parameters
+        ----------
+        problem
+            What was unavailable; empty: nothing, the worker leaves, and that is no failure.
+        """
 
         def released(job: Job) -> Job:
             _held(job, held)
             progress = job.progress.model_copy(update={"state": State.QUEUED})
-            return job.model_copy(update={"lease": None, "progress": progress, "problem": problem})
+            return job.model_copy(
+                update={
+                    "lease": None,
+                    "progress": progress,
+                    "problem": problem,
+                    "failures": job.failures + bool(problem),
+                }
+            )
 
         return (await self._records.change(held.job_id, released)).job
 

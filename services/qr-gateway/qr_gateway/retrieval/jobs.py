@@ -60,6 +60,8 @@ class Job(_Record):
     ended_at: datetime | None = None
     attempts: int = 0
     """How often a worker has claimed it."""
+    failures: int = 0
+    """How many of these ended because something was unavailable."""
     cancel_requested: bool = False
     problem: str = ""
     """Why it failed, or why it waits for another attempt."""

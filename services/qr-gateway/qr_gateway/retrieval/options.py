@@ -21,7 +21,7 @@ class WorkerOptions:
     """Of these, against one peer; replicas add up."""
     pace: Pace = field(default_factory=Pace)
     attempts: int = 6
-    """Claims after which a job that something unavailable keeps from ending has failed."""
+    """Failures after which a job that something unavailable keeps from ending has failed."""
     claims: int = 30
     """Claims after which a job has failed whatever the reason: it may be what kills the workers."""
     retry_s: float = 5.0

@@ -198,7 +198,9 @@ class Worker:
         return await self._claims.finish(held, report)
 
     async def _again(self, held: Job, problem: str, *, left: bool) -> Job | None:
-        if not left and held.attempts >= self._options.attempts:
+        if left:
+            problem = ""
+        elif held.failures + 1 >= self._options.attempts:
             log.warning("job_failed", problem=problem, attempts=held.attempts)
             return await self._claims.fail(held, problem)
         log.info("job_put_back", problem=problem, attempt=held.attempts)
@@ -225,7 +227,7 @@ class Worker:
     def _delay_s(self, held: Job) -> float:
         if self._leaving.is_set():
             return 0.0
-        return min(300.0, self._options.retry_s * 2.0 ** (held.attempts - 1))
+        return min(300.0, self._options.retry_s * 2.0**held.failures)
 
     # ── upkeep ──────────────────────────────────────────────────────────────────────────────
 
