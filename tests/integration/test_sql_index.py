@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from dicomcore.errors import IndexUnavailable, InvalidRequest
 from dicomio.sql_index import SqlIndex
-from dicomio.sql_index.engine import make_engine
+from dicomio.sql_index.engine import open_database
 from dicomio.sql_index.schema import metadata
 from tests.contract.test_index_db import version
 from tests.servers.postgres import PostgresServer
@@ -29,11 +29,10 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 async def test_migrations_make_what_the_schema_declares(address: str) -> None:
     index = await SqlIndex.open(address)
     await index.close()
-    engine = make_engine(address)
+    database = open_database(address)
 
-    async with engine.connect() as connection:
-        differences = await connection.run_sync(_differences)
-    await engine.dispose()
+    differences = await database.read(_differences)
+    await database.close()
 
     assert differences == []
 

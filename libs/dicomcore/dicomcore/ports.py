@@ -14,6 +14,7 @@ from typing import Protocol
 
 from pydicom import Dataset
 
+from dicomcore.attributes import Attribute
 from dicomcore.model import InstanceHeader, Level, Relation
 from dicomcore.received import Received
 from dicomcore.uids import InstanceRef, InstanceUID, SeriesUID, StudyUID
@@ -254,6 +255,8 @@ class IndexedInstance:
     header: InstanceHeader | None = field(default=None, repr=False)
     """None when the object could not be read; then `problem` says why."""
     problem: str = ""
+    attributes: tuple[Attribute, ...] = field(default=(), repr=False, compare=False)
+    """What the instance can be found by; written, not given back by `versions` and `of_patient`."""
 
 
 class UpsertOutcome(StrEnum):
@@ -398,6 +401,38 @@ class TransferOutcome:
     """Error Comment (0000,0902), as the peer wrote it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One instance that is to be sent by C-STORE."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    """Of what `load` returns."""
+    load: Callable[[], bytes | bytearray | memoryview] = field(repr=False)
+    """Return the encoded data set, without Part 10 header; called from any thread, again for each
+    attempt on a new association. What it raises of ours is the outcome of the instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOutcome:
+    """What became of one instance."""
+
+    stored: bool
+    """The peer answered Success or a Warning (PS3.4 B.2.3)."""
+    statuses: tuple[int, ...] = ()
+    """Every DIMSE status the peer gave, in order; the last one decides. Empty: it was not sent, or
+    never answered."""
+    comment: str = ""
+    """Error Comment (0000,0902) of the last response, as the peer wrote it."""
+    problem: str = ""
+    """Why it is not stored: a fixed sentence. Empty if it is."""
+    transfer_syntax_uid: str = ""
+    """In which it was sent last."""
+    size_bytes: int = 0
+    """Of the data set, as it was sent last."""
+
+
 class Pacs(Protocol):
     """One peer. Calls block, each on an association of its own; calls from several threads are fine.
 
@@ -453,5 +488,38 @@ class Pacs(Protocol):
         ----------
         sop_class_uids
             Storage SOP classes to negotiate, at most 120.
+        """
+        ...
+
+    def store(
+        self,
+        instances: Sequence[Outgoing],
+        *,
+        answered: Callable[[Outgoing, StoreOutcome], None],
+        associations: int = 1,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        """C-STORE; `answered` is told once of each instance, by one thread at a time.
+
+        An instance is sent as it is encoded where the peer accepts that; between uncompressed
+        transfer syntaxes it is encoded anew. What fails for the moment (0xA7xx, association
+        aborted, no answer) is tried again a few times.
+
+        Parameters
+        ----------
+        associations
+            At most so many at a time. With one, an instance is sent after the outcome of those
+            before it has been told; with more, in no order.
+        cancelled
+            Asked before each instance, also after `answered` was told; when true, nothing more is
+            sent, and `answered` is not told of the rest.
+
+        Raises
+        ------
+        PeerUnavailable, PeerRefused
+            There is no association to be had (any more). Instances of which `answered` was not told
+            may or may not have been stored.
+        InvalidRequest
+            A UID that cannot be sent; nothing was.
         """
         ...

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, event, make_url
+from sqlalchemy import Connection, QueuePool, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from dicomcore.errors import InvalidRequest
 
+T = TypeVar("T")
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_DRIVERS = {
-    "sqlite": "sqlite+aiosqlite",
-    "postgresql": "postgresql+asyncpg",
-    "postgres": "postgresql+asyncpg",
-}
 _LOCK = 0x4449434F4D  # "DICOM": one number for whoever writes, over all replicas
 _BUSY_TIMEOUT_S = 30
 _STATEMENT_TIMEOUT_S = 120
 
 
-def make_engine(address: str | Path) -> AsyncEngine:
-    """Return an engine that has not connected yet.
+class Database(Protocol):
+    """One database: functions on a connection, off the loop or on it, as its driver wants it."""
+
+    async def read(self, ask: Callable[[Connection], T]) -> T:
+        """Return what `ask` returns, all of it from one state of the database."""
+        ...
+
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        """Run `change` in a transaction that nobody else writes beside; all of it, or nothing.
+
+        One writer at a time, over all processes, makes two things simple that are hard otherwise:
+        two replicas that receive two versions of one instance at once both see a first and a second
+        one, and no two batches wait for each other's rows in a circle. Headers are read outside.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+def open_database(address: str | Path) -> Database:
+    """Return a database that has not been connected to yet.
 
     Parameters
     ----------
@@ -43,73 +60,100 @@ def make_engine(address: str | Path) -> AsyncEngine:
         Another database, or not an address. The facts do not repeat it: it may hold a password.
     """
     if isinstance(address, Path):
-        return _sqlite(URL.create(_DRIVERS["sqlite"], database=str(address)))
+        return _Sqlite(URL.create("sqlite+pysqlite", database=str(address)))
     try:
         url = make_url(address)
     except ArgumentError as exc:
         raise InvalidRequest("not the address of a database") from exc
-    driver = _DRIVERS.get(url.drivername.partition("+")[0])
-    if driver is None:
-        raise InvalidRequest("the index is kept in SQLite or PostgreSQL", scheme=url.drivername)
-    url = url.set(drivername=driver)
-    # hide_parameters: values are patient data, and errors are printed.
-    if driver.startswith("sqlite"):
-        return _sqlite(url)
-    return create_async_engine(
-        url,
-        hide_parameters=True,
-        pool_pre_ping=True,
-        pool_size=5,
-        connect_args={
-            "timeout": 10,
-            "command_timeout": _STATEMENT_TIMEOUT_S,
-            "server_settings": {
-                "application_name": "dicomtools-indexer",
-                "lock_timeout": f"{_BUSY_TIMEOUT_S}s",
-                # A writer that lost its network must not hold the lock until TCP notices.
-                "idle_in_transaction_session_timeout": f"{_BUSY_TIMEOUT_S}s",
+    scheme = url.drivername.partition("+")[0]
+    if scheme == "sqlite":
+        return _Sqlite(url.set(drivername="sqlite+pysqlite"))
+    if scheme in ("postgresql", "postgres"):
+        return _Postgresql(url.set(drivername="postgresql+asyncpg"))
+    raise InvalidRequest("the index is kept in SQLite or PostgreSQL", scheme=url.drivername)
+
+
+class _Sqlite:
+    """Transactions run in threads: statement by statement, a thread would be changed for each."""
+
+    def __init__(self, url: URL) -> None:
+        if not url.database or url.database == ":memory:":
+            raise InvalidRequest("the index needs a file: each connection has a memory of its own")
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        # hide_parameters: values are patient data, and errors are printed.
+        self._engine = create_engine(
+            url,
+            hide_parameters=True,
+            poolclass=QueuePool,
+            pool_size=5,
+            connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False},
+        )
+        event.listen(self._engine, "connect", _prepare)
+        event.listen(self._engine, "begin", _begin)
+        # In front of the database's own lock: those who wait here hold no connection.
+        self._writer = asyncio.Lock()
+
+    async def read(self, ask: Callable[[Connection], T]) -> T:
+        return await asyncio.to_thread(self._run, ask, immediate=False)
+
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        async with self._writer:
+            return await asyncio.to_thread(self._run, change, immediate=True)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._engine.dispose)
+
+    def _run(self, work: Callable[[Connection], T], *, immediate: bool) -> T:
+        with self._engine.connect() as connection:
+            connection.execution_options(dicomtools_immediate=immediate)
+            with connection.begin():
+                return work(connection)
+
+
+class _Postgresql:
+    """Statements run on the loop; SQLAlchemy hides that from those who write them."""
+
+    def __init__(self, url: URL) -> None:
+        self._engine = create_async_engine(
+            url,
+            hide_parameters=True,
+            pool_pre_ping=True,
+            pool_size=5,
+            connect_args={
+                "timeout": 10,
+                "command_timeout": _STATEMENT_TIMEOUT_S,
+                "server_settings": {
+                    "application_name": "dicomtools-indexer",
+                    "lock_timeout": f"{_BUSY_TIMEOUT_S}s",
+                    # A writer that lost its network must not hold the lock until TCP notices.
+                    "idle_in_transaction_session_timeout": f"{_BUSY_TIMEOUT_S}s",
+                },
             },
-        },
-    )
+        )
+        self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ")
+        self._writer = asyncio.Lock()
 
+    async def read(self, ask: Callable[[Connection], T]) -> T:
+        async with self._reading.connect() as connection:
+            return await connection.run_sync(ask)
 
-@asynccontextmanager
-async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """Enter a transaction that nobody else writes beside; committed at the end, or nothing is.
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        async with self._writer, self._engine.begin() as connection:
+            await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            return await connection.run_sync(change)
 
-    One writer at a time, over all processes, makes two things simple that are hard otherwise: two
-    replicas that receive two versions of one instance at once both see a first and a second one,
-    and no two batches wait for each other's rows in a circle. Headers are read outside of it.
-    """
-    async with engine.connect() as connection:
-        if engine.dialect.name == "sqlite":
-            await connection.execution_options(dicomtools_immediate=True)
-        async with connection.begin():
-            if engine.dialect.name == "postgresql":
-                await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-            yield connection
+    async def close(self) -> None:
+        await self._engine.dispose()
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the schema up to date; to be run inside `writing`, so that replicas take turns."""
+    """Bring the schema up to date; to be run inside `write`, so that replicas take turns."""
     config = Config()
     # Alembic's configuration interpolates: a percent sign in the path has to be doubled.
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-def _sqlite(url: URL) -> AsyncEngine:
-    if not url.database or url.database == ":memory:":
-        raise InvalidRequest("the index needs a file: each connection has a memory of its own")
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(
-        url, hide_parameters=True, pool_size=5, connect_args={"timeout": _BUSY_TIMEOUT_S}
-    )
-    event.listen(engine.sync_engine, "connect", _prepare)
-    event.listen(engine.sync_engine, "begin", _begin)
-    return engine
 
 
 def _prepare(connection: DBAPIConnection, _record: Any) -> None:
@@ -122,7 +166,7 @@ def _prepare(connection: DBAPIConnection, _record: Any) -> None:
         "synchronous=FULL",
         "foreign_keys=ON",
         "temp_store=MEMORY",
-        "cache_size=-32768",  # KiB
+        "cache_size=-16384",  # KiB, for each of the pool's connections
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

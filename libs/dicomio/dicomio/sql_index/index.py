@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dicomcore.errors import IndexUnavailable
 from dicomcore.ports import (
@@ -20,9 +20,10 @@ from dicomcore.ports import (
 )
 from dicomcore.uids import InstanceUID
 from dicomio.sql_index import queries
-from dicomio.sql_index.engine import make_engine, migrate, writing
+from dicomio.sql_index.engine import Database, migrate, open_database
 from dicomio.sql_index.faults import mapped_errors
-from dicomio.sql_index.rows import from_columns, to_row
+from dicomio.sql_index.rows import Row, to_row
+from dicomio.sql_index.segments import Encoded, Place, encode
 from dicomio.sql_index.writer import delete_all, write_batch
 
 T = TypeVar("T")
@@ -34,10 +35,8 @@ class SqlIndex:
     Lives on the loop that opened it. Encoding and decoding of headers happen in threads.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        # In front of the database's own lock: those who wait here hold no connection.
-        self._writer = asyncio.Lock()
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     @classmethod
     async def open(cls, address: str | Path) -> SqlIndex:
@@ -46,7 +45,7 @@ class SqlIndex:
         Parameters
         ----------
         address
-            See `engine.make_engine`.
+            See `engine.open_database`.
 
         Raises
         ------
@@ -55,7 +54,7 @@ class SqlIndex:
         IndexUnavailable
             It does not answer.
         """
-        index = cls(make_engine(address))
+        index = cls(open_database(address))
         try:
             await index._write(migrate)
         except BaseException:
@@ -77,18 +76,19 @@ class SqlIndex:
         """
         if not instances:
             return ()
-        rows = await asyncio.to_thread(lambda: [to_row(instance) for instance in instances])
-        return await self._write(lambda connection: write_batch(connection, rows))
+        batch, encoded = await asyncio.to_thread(_prepared, instances)
+        now_us = time.time_ns() // 1000
+        return await self._write(lambda connection: write_batch(connection, batch, encoded, now_us))
 
     async def versions(self, uid: InstanceUID) -> Sequence[IndexedInstance]:
         """Return every version of an instance, oldest first; empty if unknown."""
         stored = await self._read(lambda connection: queries.versions(connection, uid))
-        return await asyncio.to_thread(_decoded, stored)
+        return await asyncio.to_thread(queries.instances, stored)
 
     async def of_patient(self, patient_id: str) -> Sequence[IndexedInstance]:
         """Return every readable version of every instance of a patient, by object key."""
         stored = await self._read(lambda connection: queries.of_patient(connection, patient_id))
-        return await asyncio.to_thread(_decoded, stored)
+        return await asyncio.to_thread(queries.instances, stored)
 
     async def conflicts(self, patient_id: str) -> frozenset[str]:
         """Return the patient's SOP Instance UIDs with more than one version, wherever those are."""
@@ -122,19 +122,19 @@ class SqlIndex:
 
     async def close(self) -> None:
         """Release connections."""
-        await self._engine.dispose()
+        await self._database.close()
 
     async def _read(self, ask: Callable[[Connection], T]) -> T:
         with mapped_errors():
-            async with self._engine.connect() as connection:
-                return await connection.run_sync(ask)
+            return await self._database.read(ask)
 
     async def _write(self, change: Callable[[Connection], T]) -> T:
-        async with self._writer:
-            with mapped_errors():
-                async with writing(self._engine) as connection:
-                    return await connection.run_sync(change)
+        with mapped_errors():
+            return await self._database.write(change)
 
 
-def _decoded(stored: Sequence[queries.Stored]) -> list[IndexedInstance]:
-    return [from_columns(facts, header) for facts, header in stored]
+def _prepared(
+    instances: Sequence[IndexedInstance],
+) -> tuple[Sequence[Row], Mapping[Place, Encoded]]:
+    batch = [to_row(instance) for instance in instances]
+    return batch, encode(batch)

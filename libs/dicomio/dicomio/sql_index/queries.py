@@ -1,42 +1,94 @@
-"""What is asked of the index."""
+"""What is asked of the hierarchy, of instances and of references."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, distinct, func, select
 
 from dicomcore.keys import parse_object_key
-from dicomcore.model import Level, Relation
-from dicomcore.ports import IncomingReference, IndexCounts, PatientSummary
-from dicomio.sql_index.rows import Facts
-from dicomio.sql_index.schema import conflict, instance, patient, reference, series, study
+from dicomcore.model import InstanceHeader, Level, Relation
+from dicomcore.ports import IncomingReference, IndexCounts, IndexedInstance, PatientSummary
+from dicomio.sql_index.headers import unpack_headers
+from dicomio.sql_index.rows import Facts, to_instance
+from dicomio.sql_index.schema import conflict, instance, patient, series, study
+from dicomio.sql_index.segments import unpack_ids
+from dicomio.sql_index.sql import chunks, marks, rows
 from dicomio.sql_index.texts import original, storable
-from dicomio.sql_index.writer import FACTS
+from dicomio.sql_index.writer import FACTS, FACTS_FROM, facts_of
 
-Stored = tuple[Facts, bytes | None]
-"""Facts, and the header as it is kept: still compressed."""
+Blobs = tuple[bytes, bytes]
+"""Of a segment: ids and headers, still packed."""
 
 
-def versions(connection: Connection, uid: str) -> list[Stored]:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Versions of instances, and the segments that their headers are in; decoded by `instances`."""
+
+    facts: Mapping[int, Facts]
+    """By id, in the order of the answer."""
+    segments: Sequence[Blobs] = field(repr=False)
+    uids: Mapping[int, str]
+    """SOP Instance UIDs of every instance in the segments."""
+
+
+def instances(stored: Stored) -> list[IndexedInstance]:
+    """Return the versions with their headers."""
+    headers: dict[int, InstanceHeader] = {}
+    for blob, packed in stored.segments:
+        ids = unpack_ids(blob)
+        uids = [stored.uids[one] for one in ids]
+        for one, header in zip(ids, unpack_headers(packed, uids), strict=True):
+            if one in stored.facts:
+                headers[one] = header
+    return [to_instance(facts, headers.get(one)) for one, facts in stored.facts.items()]
+
+
+def versions(connection: Connection, uid: str) -> Stored:
     """Return every version of an instance, oldest first."""
-    statement = (
-        select(*FACTS, instance.c.header)
-        .where(instance.c.sop_uid == uid)
-        .order_by(instance.c.stored_at_us, instance.c.object_key)
-    )
-    return [(Facts(*row[:-1]), row[-1]) for row in connection.execute(statement)]
+    found = rows(connection, f"SELECT {FACTS} FROM {FACTS_FROM} WHERE i.sop_uid = ?", uid)
+    facts = {row[0]: facts_of(row) for row in found}
+    order = sorted(facts.items(), key=lambda one: (one[1].stored_at_us, one[1].object_key))
+    series_ids = sorted({row[-1] for row in found if row[-1] is not None})
+    segments: list[Blobs] = []
+    for blobs in _segments(connection, series_ids):
+        if not facts.keys().isdisjoint(unpack_ids(blobs[0])):
+            segments.append(blobs)
+    wanted = sorted({one for blob, _ in segments for one in unpack_ids(blob)})
+    uids: dict[int, str] = {}
+    for some in chunks(wanted):
+        statement = f"SELECT id, sop_uid FROM instance WHERE id IN ({marks(some)})"
+        uids.update({row[0]: row[1] for row in rows(connection, statement, *some)})
+    return Stored(dict(order), segments, uids)
 
 
-def of_patient(connection: Connection, patient_id: str) -> list[Stored]:
-    """Return every version below a patient, by object key."""
-    statement = (
-        select(*FACTS, instance.c.header)
-        .join(series, series.c.id == instance.c.series)
-        .join(study, study.c.id == series.c.study)
-        .join(patient, patient.c.id == study.c.patient)
-        .where(patient.c.patient_id == storable(patient_id))
-        .order_by(instance.c.object_key)
+def of_patient(connection: Connection, patient_id: str) -> Stored:
+    """Return every readable version below a patient, by object key."""
+    stored = storable(patient_id)
+    found = rows(
+        connection,
+        f"SELECT {FACTS} FROM patient p JOIN study t ON t.patient = p.id"
+        " JOIN series s ON s.study = t.id JOIN instance i ON i.series = s.id"
+        " WHERE p.patient_id = ?",
+        stored,
     )
-    return [(Facts(*row[:-1]), row[-1]) for row in connection.execute(statement)]
+    facts = {row[0]: facts_of(row) for row in found}
+    order = sorted(facts.items(), key=lambda one: one[1].object_key)
+    segments = _segments(connection, sorted({row[-1] for row in found}))
+    return Stored(dict(order), segments, {row[0]: row[1] for row in found})
+
+
+def _segments(connection: Connection, series_ids: Sequence[int]) -> list[Blobs]:
+    return [
+        (row[0], row[1])
+        for some in chunks(series_ids)
+        for row in rows(
+            connection,
+            f"SELECT ids, headers FROM segment WHERE series IN ({marks(some)})",
+            *some,
+        )
+    ]
 
 
 def conflicts(connection: Connection, patient_id: str) -> frozenset[str]:
@@ -55,18 +107,24 @@ def conflicts(connection: Connection, patient_id: str) -> frozenset[str]:
 
 def referenced_by(connection: Connection, uid: str, limit: int) -> list[IncomingReference]:
     """Return who references `uid`, once for every instance, relation and level."""
-    statement = (
-        select(instance.c.object_key, reference.c.relation, reference.c.level)
-        .join(instance, instance.c.id == reference.c.src)
-        .where(reference.c.dst_uid == storable(uid))
-        .order_by(instance.c.object_key, reference.c.relation, reference.c.level)
-        .limit(limit)
+    found = rows(
+        connection,
+        f"SELECT {FACTS}, r.relation, r.level FROM reference r JOIN instance i ON i.id = r.src"
+        " LEFT JOIN series s ON s.id = i.series LEFT JOIN study t ON t.id = s.study WHERE r.dst_uid = ?"
+        " ORDER BY t.study_uid, s.series_uid, i.sop_uid, i.sha256, r.relation, r.level LIMIT ?",
+        storable(uid),
+        limit,
     )
-    found = {
-        IncomingReference(parse_object_key(row[0]).ref, Relation(row[1]), Level(row[2]))
-        for row in connection.execute(statement)
-    }
-    return sorted(found)
+    return sorted(
+        {
+            IncomingReference(
+                parse_object_key(facts_of(row[:-2]).object_key).ref,
+                Relation(row[-2]),
+                Level(row[-1]),
+            )
+            for row in found
+        }
+    )
 
 
 def patients(connection: Connection, after: str | None, limit: int) -> list[PatientSummary]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from dicomcore.attributes import Attribute
 from dicomcore.errors import InvalidRequest
-from dicomcore.header import header_from_json, header_to_json
 from dicomcore.keys import DIGEST_LENGTH, parse_object_key
 from dicomcore.model import InstanceHeader
 from dicomcore.ports import IndexedInstance
@@ -31,6 +30,7 @@ class Facts:
     size_bytes: int
     stored_at_us: int
     sop_class_uid: str
+    """As announced; empty if it is the header's."""
     problem: str
     """Empty, if and only if there is a header."""
 
@@ -41,10 +41,8 @@ class Content:
 
     patient_id: str = field(repr=False)
     patient_name: str = field(repr=False)
-    study_uid: str
-    series_uid: str
-    modality: str
-    header: bytes = field(repr=False)
+    header: InstanceHeader = field(repr=False)
+    attributes: tuple[Attribute, ...] = field(default=(), repr=False)
     references: frozenset[ReferenceKey] = frozenset()
 
 
@@ -62,19 +60,21 @@ def to_row(instance: IndexedInstance) -> Row:
     Raises
     ------
     InvalidRequest
-        Key, digest, UIDs or header contradict each other, neither header nor problem is given, or
-        the header cannot be encoded.
+        Key, digest, UIDs or header contradict each other, or neither header nor problem is given.
     """
     _check(instance)
     header = instance.header
-    stored_at_us = (instance.stored_at - _EPOCH) // _MICROSECOND
+    stored_at_us = microseconds(instance.stored_at)
+    sop_class_uid = instance.sop_class_uid
+    if header is not None and sop_class_uid == header.sop_class_uid:
+        sop_class_uid = ""
     facts = Facts(
         object_key=instance.object_key,
         sop_uid=instance.ref.sop_instance_uid,
         sha256=instance.sha256,
         size_bytes=instance.size_bytes,
         stored_at_us=stored_at_us,
-        sop_class_uid=storable(instance.sop_class_uid),
+        sop_class_uid=storable(sop_class_uid),
         problem=storable(instance.problem),
     )
     if header is None:
@@ -82,10 +82,8 @@ def to_row(instance: IndexedInstance) -> Row:
     content = Content(
         patient_id=storable(header.patient_id),
         patient_name=storable(header.patient_name),
-        study_uid=header.ref.study_instance_uid,
-        series_uid=header.ref.series_instance_uid,
-        modality=storable(header.modality),
-        header=_compressed(header),
+        header=header,
+        attributes=instance.attributes,
         references=frozenset(
             (r.relation.value, r.level.value, storable(r.uid)) for r in header.references
         ),
@@ -93,19 +91,25 @@ def to_row(instance: IndexedInstance) -> Row:
     return Row(facts, content)
 
 
-def from_columns(facts: Facts, header: bytes | None) -> IndexedInstance:
-    """Return the version that a row of `instance` holds."""
+def to_instance(facts: Facts, header: InstanceHeader | None) -> IndexedInstance:
+    """Return the version that a row of `instance`, and its header, are of."""
     key = parse_object_key(facts.object_key)
+    sop_class_uid = original(facts.sop_class_uid)
     return IndexedInstance(
         object_key=facts.object_key,
         ref=key.ref,
-        sop_class_uid=original(facts.sop_class_uid),
+        sop_class_uid=sop_class_uid or ("" if header is None else header.sop_class_uid),
         sha256=facts.sha256,
         size_bytes=facts.size_bytes,
         stored_at=_EPOCH + facts.stored_at_us * _MICROSECOND,
-        header=None if header is None else header_from_json(zlib.decompress(header)),
+        header=header,
         problem=original(facts.problem),
     )
+
+
+def microseconds(time: datetime) -> int:
+    """Return a time as the index keeps it: microseconds since 1970, UTC."""
+    return (time - _EPOCH) // _MICROSECOND
 
 
 def merged(one: Facts, other: Facts) -> Facts:
@@ -123,13 +127,6 @@ def merged(one: Facts, other: Facts) -> Facts:
         sop_class_uid=max(one.sop_class_uid, other.sop_class_uid),
         problem="" if readable else min(one.problem, other.problem),
     )
-
-
-def _compressed(header: InstanceHeader) -> bytes:
-    try:
-        return zlib.compress(header_to_json(header))
-    except ValueError as exc:  # a lone surrogate: readers make none, other callers may
-        raise InvalidRequest("header holds what is not a text") from exc
 
 
 def _check(instance: IndexedInstance) -> None:

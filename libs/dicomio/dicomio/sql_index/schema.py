@@ -1,7 +1,8 @@
 """Tables of the index, for SQLite and PostgreSQL alike.
 
 The hierarchy hangs below the patient, because real archives hold one study under two patient IDs.
-A version that could not be read hangs nowhere: its UIDs are in its object key.
+A version that could not be read hangs nowhere: its UIDs are in its object key. Headers and attributes
+of what could be read are in the segments of its series.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -40,6 +43,8 @@ study = Table(
     Column("id", Identity, primary_key=True),
     Column("patient", Identity, ForeignKey("patient.id"), nullable=False),
     Column("study_uid", Characters, nullable=False),
+    Column("study_date", Characters, nullable=False),
+    Column("description", Characters, nullable=False),
     UniqueConstraint("patient", "study_uid", name="study_of_patient"),
     Index("study_by_uid", "study_uid"),
 )
@@ -50,6 +55,8 @@ series = Table(
     Column("id", Identity, primary_key=True),
     Column("study", Identity, ForeignKey("study.id"), nullable=False),
     Column("series_uid", Characters, nullable=False),
+    Column("modality", Characters, nullable=False),
+    Column("description", Characters, nullable=False),
     UniqueConstraint("study", "series_uid", name="series_of_study"),
     Index("series_by_uid", "series_uid"),
 )
@@ -60,16 +67,15 @@ instance = Table(
     Column("id", Identity, primary_key=True),
     Column("series", Identity, ForeignKey("series.id"), nullable=True),
     Column("sop_uid", Characters, nullable=False),
-    Column("object_key", Characters, nullable=False, unique=True),
-    Column("sha256", Characters, nullable=False),
+    # the whole digest, or the first eight bytes where only the key is known
+    Column("sha256", LargeBinary, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("stored_at_us", BigInteger, nullable=False),  # microseconds since 1970, UTC
-    Column("sop_class_uid", Characters, nullable=False),
-    Column("modality", Characters, nullable=False),
-    Column("header", LargeBinary, nullable=True),  # JSON, zlib
+    Column("sop_class_uid", Characters, nullable=False),  # empty: the header's
+    Column("object_key", Characters, nullable=True),  # null: it follows from the hierarchy
     Column("problem", Characters, nullable=False),  # empty, if and only if there is a header
     Index("instance_by_uid", "sop_uid"),
-    Index("instance_of_series", "series", "sop_uid"),
+    Index("instance_of_series", "series"),
 )
 Index(
     "instance_unreadable",
@@ -97,4 +103,90 @@ conflict = Table(
 )
 """SOP Instance UIDs with more than one version: counted without a scan of every instance."""
 
-CHILDREN_FIRST = (reference, conflict, instance, series, study, patient)
+# ── attributes ──────────────────────────────────────────────────────────────────────────────
+
+segment = Table(
+    "segment",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("series", Identity, ForeignKey("series.id"), nullable=False),
+    Column("packed", SmallInteger, nullable=False),  # 1: what it holds is in the postings
+    Column("count", Integer, nullable=False),
+    Column("written_at_us", BigInteger, nullable=False),
+    Column("ids", LargeBinary, nullable=False),  # of its instances, in the order of the columns
+    Column("headers", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("segment_of_series", "series", "packed"),
+)
+"""Headers and attributes of instances of one series: one packed segment, and those that came since."""
+Index(
+    "segment_pending",
+    segment.c.series,
+    segment.c.written_at_us,
+    sqlite_where=segment.c.packed == 0,
+    postgresql_where=segment.c.packed == 0,
+)
+
+path = Table(
+    "path",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("text", Characters, nullable=False, unique=True),
+    Column("tail", BigInteger, nullable=False),
+    Index("path_by_tail", "tail"),
+)
+
+value = Table(
+    "value",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("path", Identity, nullable=False),
+    Column("text", Characters, nullable=False),
+    Column("number", Double, nullable=True),
+    Index("value_by_text", "path", "text", unique=True),
+)
+Index(
+    "value_by_number",
+    value.c.path,
+    value.c.number,
+    sqlite_where=value.c.number.is_not(None),
+    postgresql_where=value.c.number.is_not(None),
+)
+
+posting = Table(
+    "posting",
+    metadata,
+    Column("value", Identity, primary_key=True, autoincrement=False),
+    Column("series", Identity, primary_key=True, autoincrement=False),
+    Column("count", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Instances of a packed segment that have a value. No foreign keys: millions of rows, one writer."""
+
+occurrence = Table(
+    "occurrence",
+    metadata,
+    Column("path", Identity, primary_key=True, autoincrement=False),
+    Column("series", Identity, primary_key=True, autoincrement=False),
+    Column("count", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Instances of a packed segment that have an attribute."""
+
+span = Table(
+    "span",
+    metadata,
+    Column("path", Identity, primary_key=True, autoincrement=False),
+    Column("series", Identity, primary_key=True, autoincrement=False),
+    Column("low", Characters, nullable=False),
+    Column("high", Characters, nullable=False),
+    Column("low_number", Double, nullable=True),
+    Column("high_number", Double, nullable=True),
+    sqlite_with_rowid=False,
+)
+"""Between what an attribute of a packed segment varies that has too many values to be posted."""
+
+CHILDREN_FIRST = (
+    *(span, occurrence, posting, value, path, segment),
+    *(reference, conflict, instance, series, study, patient),
+)

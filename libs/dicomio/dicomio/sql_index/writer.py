@@ -7,66 +7,60 @@ what follows from it, nobody else writes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Dialect,
-    Table,
-    bindparam,
-    delete,
-    insert,
-    select,
-    tuple_,
-    update,
-)
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, delete
 
+from dicomcore.keys import DIGEST_LENGTH, INSTANCES
 from dicomcore.ports import UpsertOutcome
 from dicomio.sql_index.merge import decide
 from dicomio.sql_index.rows import Content, Facts, Row
-from dicomio.sql_index.schema import (
-    CHILDREN_FIRST,
-    conflict,
-    instance,
-    patient,
-    reference,
-    series,
-    study,
-)
-
-T = TypeVar("T")
-_CHUNK = 500
-"""Values of one IN list: far below the limit of either database (32,766)."""
+from dicomio.sql_index.schema import CHILDREN_FIRST
+from dicomio.sql_index.segments import Encoded, Place, place_of, write_pending
+from dicomio.sql_index.sql import change_many, chunks, marks, next_id, rows, tuple_marks
+from dicomio.sql_index.texts import storable
 
 FACTS = (
-    instance.c.object_key,
-    instance.c.sop_uid,
-    instance.c.sha256,
-    instance.c.size_bytes,
-    instance.c.stored_at_us,
-    instance.c.sop_class_uid,
-    instance.c.problem,
+    "i.id, i.sop_uid, i.sha256, i.size_bytes, i.stored_at_us, i.sop_class_uid, i.problem,"
+    " i.object_key, t.study_uid, s.series_uid, i.series"
 )
+"""Of `FACTS_FROM`; `facts_of` reads such a row."""
+FACTS_FROM = "instance i LEFT JOIN series s ON s.id = i.series LEFT JOIN study t ON t.id = s.study"
 
 
-def write_batch(connection: Connection, batch: Sequence[Row]) -> tuple[UpsertOutcome, ...]:
-    """Write all of `batch` and return an outcome for each of its rows."""
-    decision = decide(_known(connection, {row.facts.sop_uid for row in batch}), batch)
-    by_key = {row.facts.object_key: row.content for row in decision.new}
-    contents = {key: c for key, c in by_key.items() if c is not None} | dict(decision.readable_now)
+def write_batch(
+    connection: Connection, batch: Sequence[Row], encoded: Mapping[Place, Encoded], now_us: int
+) -> tuple[UpsertOutcome, ...]:
+    """Write all of `batch` and return an outcome for each of its rows.
 
-    series_ids = _place(connection, contents.values())
-    ids = _insert_new(connection, decision.new, series_ids)
-    ids |= _fill_headers(connection, decision.readable_now, series_ids)
-    _update_facts(connection, decision.updated)
-    _insert_references(connection, contents, ids)
-    if decision.conflicts:
-        connection.execute(
-            _ignoring(connection.dialect, conflict),
-            [{"sop_uid": uid} for uid in sorted(decision.conflicts)],
-        )
+    Parameters
+    ----------
+    encoded
+        `segments.encode` of the batch.
+    now_us
+        Microseconds since 1970: a series is packed when it has been quiet for a while.
+    """
+    ids = {}
+    known = []
+    for identity, facts in _known(connection, {row.facts.sop_uid for row in batch}):
+        ids[facts.object_key] = identity
+        known.append(facts)
+    decision = decide(known, batch)
+    contents = {row.facts.object_key: row.content for row in decision.new if row.content}
+    contents |= decision.readable_now
+
+    series_ids = _place(connection, list(contents.values()))
+    ids |= _insert_new(connection, decision.new, series_ids)
+    _place_readable(connection, decision.readable_now, series_ids, ids)
+    _update_facts(connection, decision.updated, ids)
+    if contents:
+        write_pending(connection, contents, encoded, series_ids, ids, now_us)
+        _insert_references(connection, contents, ids)
+    change_many(
+        connection,
+        "INSERT INTO conflict (sop_uid) VALUES (?) ON CONFLICT DO NOTHING",
+        [(uid,) for uid in sorted(decision.conflicts)],
+    )
     return decision.outcomes
 
 
@@ -76,150 +70,186 @@ def delete_all(connection: Connection) -> None:
         connection.execute(delete(table))
 
 
-def _known(connection: Connection, uids: Iterable[str]) -> Iterator[Facts]:
-    for some in _chunks(sorted(uids)):
-        for row in connection.execute(select(*FACTS).where(instance.c.sop_uid.in_(some))):
-            yield Facts(*row)
+def facts_of(row: Sequence[Any]) -> Facts:
+    """Return the facts in a row of `FACTS`."""
+    _, sop_uid, sha256, size_bytes, stored_at_us, sop_class_uid, problem, key, study, series, _ = (
+        row
+    )
+    digest = bytes(sha256).hex()
+    if key is None:
+        key = f"{INSTANCES}{study}/{series}/{sop_uid}/{digest[:DIGEST_LENGTH]}.dcm"
+    return Facts(key, sop_uid, digest, size_bytes, stored_at_us, sop_class_uid, problem)
 
 
-def _place(connection: Connection, contents: Iterable[Content]) -> dict[tuple[str, ...], int]:
-    """Return the id of each series by (patient ID, study UID, series UID); makes what is missing."""
-    names: dict[str, str] = {}
-    places = set()
+def _known(connection: Connection, uids: Iterable[str]) -> Iterator[tuple[int, Facts]]:
+    for some in chunks(sorted(uids)):
+        statement = f"SELECT {FACTS} FROM {FACTS_FROM} WHERE i.sop_uid IN ({marks(some)})"
+        for row in rows(connection, statement, *some):
+            yield row[0], facts_of(row)
+
+
+# ── the hierarchy ───────────────────────────────────────────────────────────────────────────
+
+
+def _place(connection: Connection, contents: Sequence[Content]) -> Mapping[Place, int]:
+    """Return the id of each series; makes what is missing.
+
+    Of several spellings of a name or description the first in code point order is shown, and none
+    only if no instance has one: the same for every order of arrival.
+    """
+    patients: dict[tuple[object, ...], list[str]] = {}
+    studies: dict[tuple[object, ...], list[str]] = {}
+    series: dict[tuple[object, ...], list[str]] = {}
     for content in contents:
-        known = names.get(content.patient_id, "")
-        names[content.patient_id] = min(filter(None, (known, content.patient_name)), default="")
-        places.add((content.patient_id, content.study_uid, content.series_uid))
-    if not places:
+        header = content.header
+        place = place_of(content)
+        _first(patients, place[:1], content.patient_name)
+        _first(studies, place[:2], storable(header.study_date), storable(header.study_description))
+        _first(series, place, storable(header.modality), storable(header.series_description))
+    if not contents:
         return {}
-    patients = _patients(connection, names)
-    studies = _children(
-        connection, study, study.c.study_uid, {(patients[p], s) for p, s, _ in places}
-    )
-    all_series = _children(
+    patient_ids = _level(connection, "patient", ("patient_id", "patient_name"), patients)
+    study_ids = _level(
         connection,
-        series,
-        series.c.series_uid,
-        {(studies[patients[p], s], x) for p, s, x in places},
+        "study",
+        ("patient", "study_uid", "study_date", "description"),
+        {(patient_ids[key[:1]], key[1]): texts for key, texts in studies.items()},
     )
-    return {(p, s, x): all_series[studies[patients[p], s], x] for p, s, x in places}
-
-
-def _patients(connection: Connection, names: Mapping[str, str]) -> dict[str, int]:
-    statement = _insert(connection.dialect, patient)
-    new = statement.excluded.patient_name
-    old = patient.c.patient_name
-    # Of several spellings the first in code point order is shown: the same for every order of
-    # arrival. Nothing is written where nothing changes.
-    better = (new != "") & ((old == "") | (new < old))
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[patient.c.patient_id], set_={"patient_name": new}, where=better
-        ),
-        [{"patient_id": key, "patient_name": name} for key, name in sorted(names.items())],
+    series_ids = _level(
+        connection,
+        "series",
+        ("study", "series_uid", "modality", "description"),
+        {(study_ids[patient_ids[key[:1]], key[1]], key[2]): texts for key, texts in series.items()},
     )
     return {
-        row.patient_id: row.id
-        for some in _chunks(sorted(names))
-        for row in connection.execute(
-            select(patient.c.id, patient.c.patient_id).where(patient.c.patient_id.in_(some))
-        )
+        place: series_ids[study_ids[patient_ids[place[:1]], place[1]], place[2]]
+        for place in map(place_of, contents)
     }
 
 
-def _children(
-    connection: Connection, table: Table, uid: Column[str], wanted: set[tuple[int, str]]
-) -> dict[tuple[int, str], int]:
-    parent = table.c[1]
-    connection.execute(
-        _ignoring(connection.dialect, table),
-        [{parent.name: above, uid.name: text} for above, text in sorted(wanted)],
-    )
-    return {
-        (row[1], row[2]): row[0]
-        for some in _chunks(sorted(wanted))
-        for row in connection.execute(
-            select(table.c.id, parent, uid).where(tuple_(parent, uid).in_(some))
+def _first(
+    found: dict[tuple[object, ...], list[str]], key: tuple[object, ...], *texts: str
+) -> None:
+    known = found.setdefault(key, list(texts))
+    for place, text in enumerate(texts):
+        if text and (not known[place] or text < known[place]):
+            known[place] = text
+
+
+def _level(
+    connection: Connection,
+    table: str,
+    columns: Sequence[str],
+    wanted: Mapping[tuple[object, ...], Sequence[str]],
+) -> dict[tuple[object, ...], int]:
+    """Make rows and return their ids, by their keys: the columns that `wanted` is keyed by."""
+    width = len(next(iter(wanted)))
+    keys, texts = columns[:width], columns[width:]
+    known = {}
+    for some in chunks(sorted(wanted)):
+        found = rows(
+            connection,
+            f"SELECT id, {', '.join(columns)} FROM {table}"
+            f" WHERE ({', '.join(keys)}) IN ({tuple_marks(connection, some)})",
+            *(part for key in some for part in key),
         )
+        known.update({tuple(row[1 : 1 + width]): tuple(row) for row in found})
+    new = [key for key in sorted(wanted) if key not in known]
+    first = next_id(connection, table) if new else 0
+    change_many(
+        connection,
+        f"INSERT INTO {table} (id, {', '.join(columns)}) VALUES ({marks((0, *columns))})",
+        [(first + n, *key, *wanted[key]) for n, key in enumerate(new)],
+    )
+    better = []
+    for key, row in known.items():
+        merged: dict[tuple[object, ...], list[str]] = {key: list(row[1 + width :])}
+        _first(merged, key, *wanted[key])
+        if tuple(merged[key]) != row[1 + width :]:
+            better.append((*merged[key], row[0]))
+    change_many(
+        connection,
+        f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in texts)} WHERE id = ?",
+        better,
+    )
+    return {key: row[0] for key, row in known.items()} | {
+        key: first + n for n, key in enumerate(new)
     }
+
+
+# ── instances ───────────────────────────────────────────────────────────────────────────────
 
 
 def _insert_new(
-    connection: Connection, new: Sequence[Row], series_ids: Mapping[tuple[str, ...], int]
+    connection: Connection, new: Sequence[Row], series_ids: Mapping[Place, int]
 ) -> dict[str, int]:
     if not new:
         return {}
-    result = connection.execute(
-        insert(instance).returning(instance.c.object_key, instance.c.id),
-        [_facts_columns(row.facts) | _content_columns(row.content, series_ids) for row in new],
+    first = next_id(connection, "instance")
+    change_many(
+        connection,
+        "INSERT INTO instance (id, series, sop_uid, sha256, size_bytes, stored_at_us,"
+        " sop_class_uid, object_key, problem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                first + number,
+                None if row.content is None else series_ids[place_of(row.content)],
+                row.facts.sop_uid,
+                bytes.fromhex(row.facts.sha256),
+                row.facts.size_bytes,
+                row.facts.stored_at_us,
+                row.facts.sop_class_uid,
+                row.facts.object_key if row.content is None else None,
+                row.facts.problem,
+            )
+            for number, row in enumerate(new)
+        ],
     )
-    return {row.object_key: row.id for row in result}
+    return {row.facts.object_key: first + number for number, row in enumerate(new)}
 
 
-def _fill_headers(
+def _place_readable(
     connection: Connection,
     contents: Mapping[str, Content],
-    series_ids: Mapping[tuple[str, ...], int],
-) -> dict[str, int]:
-    if not contents:
-        return {}
-    connection.execute(
-        update(instance).where(instance.c.object_key == bindparam("key")),
-        [{**_content_columns(c, series_ids), "key": key} for key, c in contents.items()],
+    series_ids: Mapping[Place, int],
+    ids: Mapping[str, int],
+) -> None:
+    change_many(
+        connection,
+        "UPDATE instance SET series = ?, object_key = NULL WHERE id = ?",
+        [(series_ids[place_of(content)], ids[key]) for key, content in contents.items()],
     )
-    return {
-        row.object_key: row.id
-        for some in _chunks(sorted(contents))
-        for row in connection.execute(
-            select(instance.c.object_key, instance.c.id).where(instance.c.object_key.in_(some))
-        )
-    }
 
 
-def _update_facts(connection: Connection, updated: Sequence[Facts]) -> None:
-    if not updated:
-        return
-    rows = []
-    for facts in updated:
-        columns = _facts_columns(facts)
-        columns["key"] = columns.pop("object_key")
-        rows.append(columns)
-    connection.execute(update(instance).where(instance.c.object_key == bindparam("key")), rows)
+def _update_facts(connection: Connection, updated: Sequence[Facts], ids: Mapping[str, int]) -> None:
+    change_many(
+        connection,
+        "UPDATE instance SET sha256 = ?, size_bytes = ?, stored_at_us = ?, sop_class_uid = ?,"
+        " problem = ? WHERE id = ?",
+        [
+            (
+                bytes.fromhex(facts.sha256),
+                facts.size_bytes,
+                facts.stored_at_us,
+                facts.sop_class_uid,
+                facts.problem,
+                ids[facts.object_key],
+            )
+            for facts in updated
+        ],
+    )
 
 
 def _insert_references(
     connection: Connection, contents: Mapping[str, Content], ids: Mapping[str, int]
 ) -> None:
-    rows = [
-        {"src": ids[key], "relation": relation, "level": level, "dst_uid": uid}
-        for key, content in contents.items()
-        for relation, level, uid in sorted(content.references)
-    ]
-    if rows:
-        connection.execute(_ignoring(connection.dialect, reference), rows)
-
-
-def _facts_columns(facts: Facts) -> dict[str, str | int | bytes | None]:
-    return {column.name: getattr(facts, column.name) for column in FACTS}
-
-
-def _content_columns(
-    content: Content | None, series_ids: Mapping[tuple[str, ...], int]
-) -> dict[str, str | int | bytes | None]:
-    if content is None:
-        return {"series": None, "modality": "", "header": None}
-    place = (content.patient_id, content.study_uid, content.series_uid)
-    return {"series": series_ids[place], "modality": content.modality, "header": content.header}
-
-
-def _insert(dialect: Dialect, table: Table) -> postgresql.Insert | sqlite.Insert:
-    return postgresql.insert(table) if dialect.name == "postgresql" else sqlite.insert(table)
-
-
-def _ignoring(dialect: Dialect, table: Table) -> postgresql.Insert | sqlite.Insert:
-    return _insert(dialect, table).on_conflict_do_nothing()
-
-
-def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]
+    change_many(
+        connection,
+        "INSERT INTO reference (src, relation, level, dst_uid) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        [
+            (ids[key], relation, level, uid)
+            for key, content in contents.items()
+            for relation, level, uid in sorted(content.references)
+        ],
+    )
