@@ -16,7 +16,9 @@ from pydicom import Dataset
 
 from dicomcore.attributes import Attribute
 from dicomcore.model import InstanceHeader, Level, Relation
+from dicomcore.query import Query, Told
 from dicomcore.received import Received
+from dicomcore.tagpath import Path
 from dicomcore.uids import InstanceRef, InstanceUID, SeriesUID, StudyUID
 
 # ── ObjectStore ─────────────────────────────────────────────────────────────────────────────
@@ -301,6 +303,71 @@ class IncomingReference:
     level: Level
 
 
+@dataclass(frozen=True, slots=True)
+class SearchScope:
+    """Where to search; what is empty or None does not restrict."""
+
+    patient_id: str | None = field(default=None, repr=False)
+    """Exactly; the empty text is the patient without an ID."""
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    modality: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundInstance:
+    """One version of an instance that fulfils all terms of a query."""
+
+    object_key: str
+    ref: InstanceRef
+    patient_id: str = field(repr=False)
+    modality: str = ""
+    told: Told = field(default=(), repr=False)
+    """The values of each term that asks (`=?`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPage:
+    """Some of the instances that fulfil a query, in an order that does not change."""
+
+    instances: tuple[FoundInstance, ...]
+    """May be fewer than asked for, or none, though there are more."""
+    next: tuple[int, int] | None
+    """Where the next page starts; None on the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCount:
+    """A value of an attribute, and how many instances have it."""
+
+    value: str = field(repr=False)
+    number_of_instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """One study of the index, below one patient."""
+
+    patient_id: str = field(repr=False)
+    study_instance_uid: str
+    study_date: str = field(repr=False)
+    study_description: str = field(repr=False)
+    number_of_series: int
+    number_of_instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSummary:
+    """One series of the index, below one patient."""
+
+    patient_id: str = field(repr=False)
+    study_instance_uid: str
+    series_instance_uid: str
+    modality: str
+    series_description: str = field(repr=False)
+    number_of_instances: int
+
+
 class IndexDb(Protocol):
     """The projection of the object store. Every method may raise `IndexUnavailable`."""
 
@@ -335,6 +402,72 @@ class IndexDb(Protocol):
 
         None starts at the beginning, where the patient without an ID is: Patient ID (0010,0020)
         may be empty (type 2). Instances are counted once, however many versions there are.
+        """
+        ...
+
+    async def studies(
+        self, scope: SearchScope, *, after: int = 0, limit: int = 100
+    ) -> Sequence[tuple[int, StudySummary]]:
+        """Return studies and their positions, which grow, from the first one above `after`."""
+        ...
+
+    async def series(
+        self, scope: SearchScope, *, after: int = 0, limit: int = 100
+    ) -> Sequence[tuple[int, SeriesSummary]]:
+        """Return series and their positions, which grow, from the first one above `after`."""
+        ...
+
+    async def instances(
+        self, scope: SearchScope, *, after: int = 0, limit: int = 100
+    ) -> Sequence[tuple[int, FoundInstance]]:
+        """Return readable versions and their positions, which grow, from the first above `after`."""
+        ...
+
+    async def search(
+        self,
+        query: Query,
+        scope: SearchScope,
+        *,
+        after: tuple[int, int] | None = None,
+        limit: int = 100,
+    ) -> FoundPage:
+        """Return instances of which every term holds; see `dicomcore.query`.
+
+        What is not indexed is not found: `dicomcore.attributes` says what that is.
+        """
+        ...
+
+    async def count(self, query: Query, scope: SearchScope) -> int:
+        """Return how many instances, every version counted, fulfil a query."""
+        ...
+
+    async def values(
+        self,
+        path: Path,
+        query: Query | None,
+        scope: SearchScope,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Sequence[ValueCount]:
+        """Return the values of an attribute in code point order, from the first one above `after`.
+
+        Parameters
+        ----------
+        query
+            If given, only of instances that fulfil it, and of items that do.
+
+        Raises
+        ------
+        InvalidRequest
+            They differ from instance to instance in too many series: narrow the scope.
+        """
+        ...
+
+    async def pack(self, *, quiet_s: float) -> int:
+        """Pack some series to which nothing was written for `quiet_s`; return how many, 0 if none is.
+
+        Changes no answer; what is packed is smaller, and found faster.
         """
         ...
 

@@ -59,7 +59,7 @@ def top_level(data: Buffer, encoding: Encoding) -> Iterator[Element]:
     -----
     PS3.5 7.1 (elements), 7.5 (sequences), A.4 (encapsulated pixel data).
     """
-    reader = _Reader(data, encoding)
+    reader = ElementReader(data, encoding)
     position = 0
     while not reader.at_end(position):
         tag, start, length, implicit_vr = reader.header(position, implicit_vr=encoding.implicit_vr)
@@ -72,7 +72,9 @@ def top_level(data: Buffer, encoding: Encoding) -> Iterator[Element]:
         yield Element(tag, start, length)
 
 
-def _skip_undefined(reader: _Reader, start: int, encoding: Encoding, *, implicit_vr: bool) -> int:
+def _skip_undefined(
+    reader: ElementReader, start: int, encoding: Encoding, *, implicit_vr: bool
+) -> int:
     try:
         return reader.skip_undefined(start, implicit_vr=implicit_vr)
     except Unreadable:
@@ -94,12 +96,13 @@ def _without_trailing_zeros(data: memoryview) -> int:
     return 0
 
 
-class _Reader:
-    """The bytes, and how their numbers are written."""
+class ElementReader:
+    """The bytes, and how their numbers are written: headers of elements, and ends of values."""
 
     __slots__ = ("_content_end", "_data", "_end", "_length16", "_length32", "_tag")
 
     def __init__(self, data: Buffer, encoding: Encoding) -> None:
+        """Read `data`, whose elements are encoded so; nothing is copied."""
         order = "<" if encoding.little_endian else ">"
         self._data = memoryview(data)
         self._end = len(self._data)
@@ -175,14 +178,19 @@ class _Reader:
             length != UNDEFINED_LENGTH and (vr in SHORT_VRS or vr in LONG_VRS)
         )
 
-    def skip_undefined(self, start: int, *, implicit_vr: bool) -> int:
+    def skip_undefined(self, start: int, *, implicit_vr: bool, in_item: bool = False) -> int:
         """Return the position after the delimiter that ends a value of undefined length.
+
+        Parameters
+        ----------
+        in_item
+            Whether `start` is in an item and not in a sequence.
 
         The value is a sequence of items, or of fragments of encapsulated pixel data, which look the
         same. Depth is kept in a list, not on the call stack: it comes from the network.
         """
         # what is open, outermost first: (in an item, its VRs are implicit)
-        open_values = [(False, implicit_vr)]
+        open_values = [(in_item, implicit_vr)]
         position = start
         while open_values:
             in_item, implicit_vr = open_values[-1]

@@ -1,4 +1,4 @@
-"""The port `Pacs`: C-ECHO, C-FIND, C-MOVE and C-GET as a user of one peer.
+"""The port `Pacs`: C-ECHO, C-FIND, C-MOVE, C-GET and C-STORE as a user of one peer.
 
 Associations are negotiated with pynetdicom's PDUs; the data phase is our own, synchronous, in the
 caller's thread: no thread or timer is left behind whatever the peer does, an idle timer that every
@@ -7,5 +7,6 @@ byte resets, and encoded data sets that are copied once between the socket's buf
 
 from dicomio.pacs.client import DicomPacs
 from dicomio.pacs.peer import ClientTls, Peer
+from dicomio.pacs.storing import Retry
 
-__all__ = ["ClientTls", "DicomPacs", "Peer"]
+__all__ = ["ClientTls", "DicomPacs", "Peer", "Retry"]

@@ -7,9 +7,11 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from ssl import SSLContext
 
 from dicomcore.errors import PeerRefused, PeerUnavailable
+from dicomcore.walk import Buffer
 from dicomio.pacs import commands, negotiation
 from dicomio.pacs.commands import Command, MalformedCommand
 from dicomio.pacs.contexts import Context
@@ -33,6 +35,10 @@ _RELEASE_RP = _PDU.pack(RELEASE_RP, 4) + bytes(4)
 _ABORT_BY_USER = _PDU.pack(ABORT, 4) + bytes(4)
 
 
+def nothing() -> None:
+    """Do nothing while waiting."""
+
+
 @dataclass(slots=True)
 class Message:
     """A DIMSE message as it came."""
@@ -50,6 +56,7 @@ def associated(
     contexts: Sequence[Context],
     *,
     receive: Sequence[str] = (),
+    waiting: Callable[[], None] = nothing,
 ) -> Iterator[Association]:
     """Yield an association; it is released at the end, aborted after an error, closed always.
 
@@ -57,19 +64,25 @@ def associated(
     ----------
     receive
         SOP classes for which we take the SCP role.
+    waiting
+        Called now and then until the peer has answered the request; what it raises ends the wait.
+
+    Notes
+    -----
+    The peer may have accepted no context at all: `context_of` and `accepted` tell.
 
     Raises
     ------
     PeerUnavailable
         No connection, no answer in time, aborted, rejected for the moment.
     PeerRefused
-        Rejected for good, TLS not agreed upon, no context accepted.
+        Rejected for good, TLS not agreed upon.
     """
     request = negotiation.request_pdu(peer, contexts, receive=receive)
     wire = connect(peer, tls)
     try:
         association = Association(wire, peer, contexts)
-        association.negotiate(request)
+        association.negotiate(request, waiting)
         yield association
         association.release()
     except BaseException:
@@ -91,10 +104,10 @@ class Association:
         self._command_part = bytearray()
         self._unfinished: Message | None = None
 
-    def negotiate(self, request: bytes) -> None:
+    def negotiate(self, request: bytes, waiting: Callable[[], None]) -> None:
         """Send an A-ASSOCIATE-RQ and take the answer."""
         self._wire.send(request)
-        kind, body = self._read_pdu(_nothing)
+        kind, body = self._read_pdu(waiting)
         if kind == ASSOCIATE_RJ:
             raise negotiation.rejection(bytes(body), self._peer)
         if kind != ASSOCIATE_AC:
@@ -106,6 +119,8 @@ class Association:
     def context_of(self, abstract_syntax: str) -> AcceptedContext:
         """Return the accepted context of a SOP class; `PeerRefused` if there is none."""
         context = self._agreed.context_of(abstract_syntax)
+        if not self._agreed.contexts:
+            raise PeerRefused("the peer accepts no presentation context", peer=self._peer.name)
         if context is None:
             raise PeerRefused(
                 "the peer does not offer the service", peer=self._peer.name, uid=abstract_syntax
@@ -116,12 +131,12 @@ class Association:
         """Return the accepted context with this ID."""
         return self._agreed.contexts.get(context_id)
 
-    def send(self, context_id: int, command: bytes, data: bytes = b"") -> None:
-        """Send one message, in one write: two small ones would wait for each other's answer."""
-        pdus = [*self._fragments(context_id, COMMAND, command)]
+    def send(self, context_id: int, command: bytes, data: Buffer = b"") -> None:
+        """Send one message, in large writes: small ones would wait for each other's answer."""
+        parts = self._fragments(context_id, COMMAND, command)
         if data:
-            pdus += self._fragments(context_id, 0, data)
-        self._wire.send(b"".join(pdus))
+            parts = chain(parts, self._fragments(context_id, 0, data))
+        self._wire.send_parts(parts)
 
     def receive(self, waiting: Callable[[], None]) -> Message:
         """Return the next message.
@@ -158,7 +173,7 @@ class Association:
             self._wire.send(_RELEASE_RQ)
             kind = 0
             while kind not in (RELEASE_RP, ABORT):
-                kind, _ = self._read_pdu(_nothing)
+                kind, _ = self._read_pdu(nothing)
                 if kind == RELEASE_RQ:  # both asked at once: PS3.8 7.2.2.7
                     self._wire.send(_RELEASE_RP)
 
@@ -207,13 +222,16 @@ class Association:
         else:
             self._complete.append(message)
 
-    def _fragments(self, context_id: int, control: int, data: bytes) -> Iterator[bytes]:
-        size = self._agreed.max_pdu - _PDV.size
-        for start in range(0, len(data), size):
-            part = data[start : start + size]
-            flags = control | (LAST if start + size >= len(data) else 0)
-            yield _PDU.pack(P_DATA_TF, len(part) + _PDV.size)
-            yield _PDV.pack(len(part) + 2, context_id, flags)
+    def _fragments(self, context_id: int, control: int, data: Buffer) -> Iterator[Buffer]:
+        # fragments have an even length (PS3.8 Annex E.2): an odd maximum must not split a word
+        size = (self._agreed.max_pdu - _PDV.size) & ~1
+        view = memoryview(data)
+        for start in range(0, len(view), size):
+            part = view[start : start + size]
+            flags = control | (LAST if start + size >= len(view) else 0)
+            yield _PDU.pack(P_DATA_TF, len(part) + _PDV.size) + _PDV.pack(
+                len(part) + 2, context_id, flags
+            )
             yield part
 
     def _not_expected(self, kind: int, body: memoryview) -> PeerUnavailable:
@@ -236,7 +254,3 @@ def _abort(wire: Wire) -> None:
     wire.timeout_s = _ABORT_TIMEOUT_S
     with contextlib.suppress(PeerUnavailable, PeerRefused):
         wire.send(_ABORT_BY_USER)
-
-
-def _nothing() -> None:
-    return None

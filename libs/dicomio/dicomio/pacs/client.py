@@ -9,12 +9,20 @@ import structlog
 from pydicom import Dataset
 
 from dicomcore.errors import PeerRefused, PeerUnavailable, Unreadable
-from dicomcore.ports import QueryLevel, SubOperations, TransferOutcome, TransferRequest
+from dicomcore.ports import (
+    Outgoing,
+    QueryLevel,
+    StoreOutcome,
+    SubOperations,
+    TransferOutcome,
+    TransferRequest,
+)
 from dicomcore.received import Received
-from dicomio.pacs import commands, contexts, identifiers, transfer
-from dicomio.pacs.association import Association, associated
+from dicomio.pacs import commands, contexts, identifiers, storing, transfer
+from dicomio.pacs.association import Association, associated, nothing
 from dicomio.pacs.contexts import service_context
 from dicomio.pacs.peer import Peer, ssl_context
+from dicomio.pacs.storing import Course, Retry
 from dicomio.pacs.transfer import MESSAGE_ID, PENDING, Watch
 from dicomio.pynetdicom_config import configure
 
@@ -27,8 +35,13 @@ OUT_OF_RESOURCES = 0xA700
 class DicomPacs:
     """One peer. Threads may share it: each call has an association of its own, and no state."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, *, retry: Retry = Retry()) -> None:  # noqa: B008 - frozen
         """Load what TLS needs; nothing is connected before the first call.
+
+        Parameters
+        ----------
+        retry
+            How often C-STORE is tried again.
 
         Raises
         ------
@@ -37,6 +50,7 @@ class DicomPacs:
         """
         configure()
         self._peer = peer
+        self._retry = retry
         self._tls = None if peer.tls is None else ssl_context(peer.tls)
 
     def echo(self) -> float:
@@ -52,7 +66,7 @@ class DicomPacs:
         asked = [service_context(contexts.VERIFICATION)]
         with associated(self._peer, self._tls, asked) as association:
             association.send(association.context_of(contexts.VERIFICATION).context_id, command)
-            answer = association.receive(_nothing)
+            answer = association.receive(nothing)
             association.expect(answer, commands.C_ECHO_RQ | commands.RESPONSE)
         if answer.command.status != SUCCESS:
             raise self._refused(answer.command.status)
@@ -98,7 +112,7 @@ class DicomPacs:
         association.send(association.context_of(model).context_id, command, identifier)
         replies: list[bytearray] = []
         while True:
-            answer = association.receive(_nothing)
+            answer = association.receive(nothing)
             association.expect(answer, commands.C_FIND_RQ | commands.RESPONSE)
             if answer.command.status not in PENDING:
                 return answer.command.status, replies
@@ -131,6 +145,17 @@ class DicomPacs:
             transfer.get(request, sop_class_uids), self._peer, self._tls, watch, store=receive
         )
 
+    def store(
+        self,
+        instances: Sequence[Outgoing],
+        *,
+        answered: Callable[[Outgoing, StoreOutcome], None],
+        associations: int = 1,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        course = Course(answered, cancelled, associations, self._retry)
+        storing.store(instances, self._peer, self._tls, course)
+
     def _refused(self, status: int) -> PeerRefused | PeerUnavailable:
         facts = {"peer": self._peer.name, "status": f"0x{status:04X}"}
         if status == OUT_OF_RESOURCES:
@@ -143,7 +168,3 @@ class DicomPacs:
                 yield identifiers.decoded(reply)
             except Unreadable:
                 log.warning("reply_skipped", peer=self._peer.name, size_bytes=len(reply))
-
-
-def _nothing() -> None:
-    return None

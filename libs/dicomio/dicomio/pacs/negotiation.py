@@ -111,8 +111,6 @@ def accepted(pdu: bytes, contexts: Sequence[Context], peer: Peer) -> Accepted:
     ------
     PeerUnavailable
         The bytes are no such PDU.
-    PeerRefused
-        Not one context is accepted.
     """
     if len(pdu) < _SHORTEST_ACCEPT:
         raise _malformed(peer)
@@ -128,8 +126,6 @@ def accepted(pdu: bytes, contexts: Sequence[Context], peer: Peer) -> Accepted:
         longest = int(primitive.maximum_length_received or 0)
     except _DAMAGE as exc:
         raise _malformed(peer) from exc
-    if not agreed:
-        raise PeerRefused("the peer accepts no presentation context", peer=peer.name)
     return Accepted(agreed, max(longest, _SMALLEST_MAXIMUM) if longest else _UNLIMITED)
 
 

@@ -7,14 +7,20 @@ import errno
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from dicomcore.errors import DicomToolsError, PeerRefused, PeerUnavailable
+from dicomcore.walk import Buffer
 from dicomio.pacs.peer import Peer
 
 POLL_S = 0.2
 """How often `waiting` is called while nothing comes."""
 _BUFFER_BYTES = 256 * 1024
+_WRITE_BYTES = 1024 * 1024
+"""At most so much in one write: each that gets through starts the idle timer anew."""
+_WRITE_PARTS = 512
+"""At most so many pieces in one write; systems take 1024 (POSIX: IOV_MAX)."""
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -79,6 +85,37 @@ class Wire:
             self._sock.settimeout(self.timeout_s)
             self._sock.sendall(data)
 
+    def send_parts(self, parts: Iterable[Buffer]) -> None:
+        """Send pieces one after another, without joining them where the system can do that.
+
+        Raises
+        ------
+        PeerUnavailable
+            The peer took nothing for `timeout_s`, or the connection broke; how much went out is
+            not known.
+        """
+        with mapped_errors(self._peer):
+            self._sock.settimeout(self.timeout_s)
+            for block in _blocks(parts):
+                if self._gathers:
+                    self._send_gathered(block)
+                else:
+                    self._sock.sendall(b"".join(block))
+
+    @property
+    def _gathers(self) -> bool:
+        # neither Windows nor TLS: an SSLSocket has the method and refuses the call
+        return hasattr(self._sock, "sendmsg") and not isinstance(self._sock, ssl.SSLSocket)
+
+    def _send_gathered(self, block: Sequence[Buffer]) -> None:
+        left = deque(memoryview(part) for part in block)
+        while left:
+            sent = self._sock.sendmsg(left)
+            while left and sent >= len(left[0]):
+                sent -= len(left.popleft())
+            if sent:
+                left[0] = left[0][sent:]
+
     def close(self) -> None:
         """Close the connection."""
         with contextlib.suppress(OSError):
@@ -119,6 +156,20 @@ class Wire:
         # Orthanc and dcmqrscp: 22 instances a second). The option holds for one acknowledgement.
         if _QUICKACK is not None:
             self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+
+def _blocks(parts: Iterable[Buffer]) -> Iterator[Sequence[Buffer]]:
+    """Put pieces together to writes of a good size."""
+    block: list[Buffer] = []
+    size = 0
+    for part in parts:
+        if block and (size + len(part) > _WRITE_BYTES or len(block) == _WRITE_PARTS):
+            yield block
+            block, size = [], 0
+        block.append(part)
+        size += len(part)
+    if block:
+        yield block
 
 
 @contextlib.contextmanager
