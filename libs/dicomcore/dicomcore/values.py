@@ -28,6 +28,8 @@ _BINARY: Mapping[bytes, tuple[str, int]] = {
     b"FL": ("f", 4),
     b"FD": ("d", 8),
 }
+NUMBER_VRS = _DECIMALS | frozenset(_BINARY)
+"""Values are compared as numbers."""
 BULK_VRS = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ"))
 """No comparable values; UN has them where its bytes are text."""
 

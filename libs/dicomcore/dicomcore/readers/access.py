@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from dicomcore.readers.charsets import decode
 from dicomcore.uids import uid_or_none
@@ -40,16 +40,21 @@ class Item:
         value = self._values.get(key)
         return value if isinstance(value, tuple) else None
 
-    def keys(self) -> Iterable[Key]:
-        """Return the keys under which something is kept."""
-        return self._values.keys()
+    @property
+    def charset(self) -> bytes:
+        """Specific Character Set as encoded, also an inherited one; empty if there is none."""
+        value = self._values.get("SpecificCharacterSet")
+        return value if isinstance(value, bytes) else b""
+
+    def tags(self) -> Iterator[int]:
+        """Yield the tags under which something is kept."""
+        return (key for key in self._values if isinstance(key, int))
 
     def text(self, keyword: str) -> str:
         """Return the value without padding; empty if absent. Several values keep their backslashes."""
         value = self._values.get(keyword, "")
         if isinstance(value, bytes):
-            charset = self._values.get("SpecificCharacterSet")
-            value = decode(value, charset if isinstance(charset, bytes) else b"")
+            value = decode(value, self.charset)
         if not isinstance(value, str):
             return ""
         if not value.isascii():  # lone surrogates cannot be written anywhere
