@@ -5,19 +5,27 @@ from dicomcore.deident.identifiers import KnownIdentifiers, collect_identifiers
 from dicomcore.deident.identity import PatientIdentity, Pseudonym
 from dicomcore.deident.options import Option, Options, parse_options
 from dicomcore.deident.profile import SHIPPED, Profile, parse_profile, shipped_profile
+from dicomcore.deident.screening import BurnedIn, burned_in
+from dicomcore.deident.verify import Fault, Finding, Verifier, reference_findings
 
 __all__ = [
     "SHIPPED",
+    "BurnedIn",
     "DeidentifiedObject",
     "Deidentifier",
+    "Fault",
+    "Finding",
     "KnownIdentifiers",
     "Option",
     "Options",
     "PatientIdentity",
     "Profile",
     "Pseudonym",
+    "Verifier",
+    "burned_in",
     "collect_identifiers",
     "parse_options",
     "parse_profile",
+    "reference_findings",
     "shipped_profile",
 ]

@@ -22,19 +22,25 @@ MAX_DEPTH = 32
 _IMPLICIT = Encoding(implicit_vr=True, little_endian=True)
 
 
-class Seen(NamedTuple):
-    """One element that has a value; of a sequence, its beginning."""
+Path = tuple[tuple[int, int], ...]
+"""Tag and 0-based item of each sequence around a data set, outermost first; empty at the top level."""
 
-    depth: int
-    """0 at the top level."""
-    parent: int
-    """Tag of the sequence that holds the item, 0 at the top level."""
+
+class Seen(NamedTuple):
+    """One element."""
+
+    path: Path
     tag: int
     vr: bytes
     """Effective; empty if nothing is known of a standard attribute, or of a private one."""
     start: int
     stop: int
-    """Offset after the value; of a sequence, the same as `start`."""
+    """Offset after the value; of a sequence, the same as `start`, and its items follow."""
+
+    @property
+    def parent(self) -> int:
+        """Tag of the sequence that holds the item, 0 at the top level."""
+        return self.path[-1][0] if self.path else 0
 
 
 def walk(data: bytes, start: int, encoding: Encoding) -> Iterator[Seen]:
@@ -47,7 +53,7 @@ def walk(data: bytes, start: int, encoding: Encoding) -> Iterator[Seen]:
         nested too deep.
     """
     try:
-        yield from _Walker(data, encoding).dataset(start, len(data), 0, 0)
+        yield from _Walker(data, encoding).dataset(start, len(data), ())
     except struct.error as exc:
         raise Unreadable("element is cut off", size_bytes=len(data)) from exc
 
@@ -68,7 +74,7 @@ def after_undefined(data: bytes, start: int, end: int, encoding: Encoding, vr: b
     walker = _Walker(data, encoding)
     if vr in BULK:
         return walker.after_fragments(start, end)
-    for _ in walker.items(start, end, 0, 0, delimited=True):
+    for _ in walker.items(start, end, (), 0, delimited=True):
         pass
     return walker.position
 
@@ -87,9 +93,9 @@ class _Walker:
         self._u16 = struct.Struct(order + "H").unpack_from
         self._u32 = struct.Struct(order + "L").unpack_from
 
-    def dataset(self, position: int, end: int, depth: int, parent: int) -> Iterator[Seen]:
+    def dataset(self, position: int, end: int, path: Path) -> Iterator[Seen]:
         """Yield what is in one data set; `position` is after it at the end."""
-        if depth > MAX_DEPTH:
+        if len(path) > MAX_DEPTH:
             raise Unreadable("sequences are nested too deep", offset=position)
         data = self._data
         while position < end:
@@ -98,20 +104,24 @@ class _Walker:
             if tag == ITEM_DELIMITER:
                 position += 8
                 break
-            if not group and not depth and not any(data[position:]):
+            if not group and not path and not any(data[position:]):
                 position = end
                 break
             written, length, start = self._header(position, group)
             vr = effective_vr(tag, written) if not group & 1 else written
+            if length == UNDEFINED_LENGTH and vr in BULK:
+                position = self.after_fragments(start, end)
+                yield Seen(path, tag, vr, start, position)
+                continue
             if vr == b"SQ" or length == UNDEFINED_LENGTH:
-                yield Seen(depth, parent, tag, vr or b"", start, start)
-                yield from self._nested((tag, written, vr), start, length, end, depth)
+                yield Seen(path, tag, vr or b"", start, start)
+                yield from self._nested((tag, written, vr), start, length, end, path)
                 position = self.position
                 continue
             position = start + length
             if position > end:
                 raise Unreadable("value runs past the end", offset=start, length=length)
-            yield Seen(depth, parent, tag, vr or b"", start, position)
+            yield Seen(path, tag, vr or b"", start, position)
         self.position = position
 
     def _header(self, position: int, group: int) -> tuple[bytes, int, int]:
@@ -127,12 +137,9 @@ class _Walker:
         return vr, self._u16(data, position + 6)[0], position + 8
 
     def _nested(
-        self, what: tuple[int, bytes, bytes | None], start: int, length: int, end: int, depth: int
+        self, what: tuple[int, bytes, bytes | None], start: int, length: int, end: int, path: Path
     ) -> Iterator[Seen]:
         tag, written, vr = what
-        if vr in BULK:
-            self.position = self.after_fragments(start, end)
-            return
         if length == UNDEFINED_LENGTH and vr not in (b"SQ", b"UN", None, b""):
             raise Unreadable("value of undefined length is no sequence", tag=f"{tag:08X}")
         walker = _Walker(self._data, _IMPLICIT) if written == b"UN" else self
@@ -140,14 +147,16 @@ class _Walker:
             raise Unreadable("sequence runs past the end", offset=start, length=length)
         stop = end if length == UNDEFINED_LENGTH else start + length
         delimited = length == UNDEFINED_LENGTH
-        yield from walker.items(start, stop, depth, tag, delimited=delimited)
+        yield from walker.items(start, stop, path, tag, delimited=delimited)
         self.position = walker.position
 
     def items(
-        self, position: int, end: int, depth: int, parent: int, *, delimited: bool
+        self, position: int, end: int, path: Path, parent: int, *, delimited: bool
     ) -> Iterator[Seen]:
         """Yield what is in the items of a sequence; `position` is after them at the end."""
+        number = -1
         while position < end:
+            number += 1
             group, element = self._tagged(self._data, position)
             length = self._u32(self._data, position + 4)[0]
             tag, position = group << 16 | element, position + 8
@@ -157,7 +166,7 @@ class _Walker:
             if tag != ITEM or (length != UNDEFINED_LENGTH and position + length > end):
                 raise Unreadable("sequence holds something else than items", offset=position - 8)
             stop = end if length == UNDEFINED_LENGTH else position + length
-            yield from self.dataset(position, stop, depth + 1, parent)
+            yield from self.dataset(position, stop, (*path, (parent, number)))
             position = self.position
         if delimited:
             raise Unreadable("sequence is not delimited", offset=position)

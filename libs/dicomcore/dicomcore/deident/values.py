@@ -68,6 +68,9 @@ _DUMMY_ITEMS: Mapping[int, Item] = {
     ),
 }
 
+DUMMY_SEQUENCES = frozenset(_DUMMY_ITEMS)
+"""Sequences whose items may have been replaced by one that says nothing."""
+
 
 def dummy_value(vr: bytes) -> bytes:
     """Return a value of even length that is valid for a VR and says nothing."""
