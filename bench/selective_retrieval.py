@@ -29,18 +29,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.factories import part10
 from tests.peers import dcmtk
 from tests.peers.orthanc import Modality, OrthancPeer, orthanc
+from tests.retrieving import Site, uids
 
-from dicomcore.dimse import status_of
-from dicomcore.errors import DicomToolsError
-from dicomcore.received import Received
-from dicomio.directory_store import DirectoryStore
-from dicomio.landing import Lander
 from dicomio.pacs import DicomPacs, Peer
 from dicomtools.demo.made_up import MadeUpPatient
 from dicomtools.demo.patients import twelve_plans
-from qr_gateway.retrieval.executor import Parts, retrieve
 from qr_gateway.retrieval.limits import Limits
-from qr_gateway.retrieval.model import RetrievalRequest, State
+from qr_gateway.retrieval.model import State
 from store_scp.options import ScpOptions
 from store_scp.server import StoreScp
 
@@ -110,35 +105,16 @@ def _bench(folder: Path, patient: MadeUpPatient, options: argparse.Namespace) ->
 def _ours(
     folder: Path, run: Run, pacs: OrthancPeer, patient: MadeUpPatient, label: str, method: str
 ) -> None:
-    store = DirectoryStore(folder)
-    lander = Lander(store, lambda _stored, _ae: None)
-
-    def receive(received: Received) -> int:
-        try:
-            lander.land(received)
-        except DicomToolsError as exc:
-            return status_of(exc)
-        return 0
-
-    request = RetrievalRequest.model_validate(
-        {"patient_id": patient.patient_id, "plan_label": label, "method": method}
-    )
-    peer = Peer("orthanc", pacs.ae_title, pacs.host, pacs.dicom_port)
-    with StoreScp(ScpOptions(ae_title="DICOMTOOLS", port=0), lander.land) as receiver:
+    site = Site(folder, limits=Limits(), destination="DICOMTOOLS")
+    peer = DicomPacs(Peer("orthanc", pacs.ae_title, pacs.host, pacs.dicom_port))
+    with StoreScp(ScpOptions(ae_title="DICOMTOOLS", port=0), site.lander.land) as receiver:
         pacs.add_modality(Modality("DICOMTOOLS", receiver.port))
         started = time.monotonic()
-        report = retrieve(
-            request,
-            Parts(DicomPacs(peer), store, receive, "DICOMTOOLS", Limits()),
-            saved=None,
-            save=lambda _: None,
-            progress=lambda _: None,
-            cancelled=lambda: False,
-        )
+        report = site.retrieve(peer, patient_id=patient.patient_id, plan_label=label, method=method)
         run.seconds.append(time.monotonic() - started)
     if report.progress.state is not State.COMPLETE:
         raise SystemExit(f"not complete: {report.missing[:3]}")
-    if {item.sop_instance_uid for item in report.items} != patient.closure(label):
+    if uids(report) != patient.closure(label):
         raise SystemExit("not the closure")
     run.moved_bytes = report.progress.bytes_moved
     run.instances = report.progress.instances_moved

@@ -4,46 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from dicomcore.dimse import status_of
-from dicomcore.errors import DicomToolsError
-from dicomcore.received import Received
-from dicomio.directory_store import DirectoryStore
-from dicomio.landing import Lander
 from dicomio.pacs import DicomPacs, Peer
+from dicomtools.demo.archive import archive_of
 from dicomtools.demo.faults import ALWAYS, Faults
 from dicomtools.demo.pacs import DemoPacs
 from dicomtools.demo.patients import twelve_plans
 from dicomtools.demo.sizes import SMALL
-from qr_gateway.retrieval.executor import Parts, retrieve
-from qr_gateway.retrieval.limits import Limits
-from qr_gateway.retrieval.model import Report, RetrievalRequest, State
+from qr_gateway.retrieval.model import Report, State
 from store_scp.options import ScpOptions
 from store_scp.server import StoreScp
+from tests.retrieving import Site, uids
 
 PATIENT = twelve_plans(sizes=SMALL)
+ARCHIVE = archive_of(PATIENT.datasets)
 LABEL = "VMAT_B"
 CLOSURE = PATIENT.closure(LABEL)
 OTHER_PLAN = next(p.sop_instance_uid for p in PATIENT.plans if p.label == "PROST_OLD")
 PLAN = next(p.sop_instance_uid for p in PATIENT.plans if p.label == LABEL)
 
 
-@dataclass
 class Clinic:
-    """A PACS with faults, our receiver, and what is in our store."""
+    """A PACS with faults, and our side."""
 
-    pacs: DemoPacs
-    store: DirectoryStore
-    lander: Lander
+    def __init__(
+        self, pacs: DemoPacs, site: Site, destinations: dict[str, tuple[str, int]]
+    ) -> None:
+        self.pacs = pacs
+        self.site = site
+        self.destinations = destinations
 
     def landed(self) -> set[str]:
-        return {stat.key.split("/")[3] for stat in self.store.list("instances/")}
+        return self.site.landed()
 
-    def retrieve(self, method: str, *, idle_timeout_s: float = 30.0, label: str = LABEL) -> Report:
+    def retrieve(self, method: str, *, idle_timeout_s: float = 30.0) -> Report:
         peer = Peer(
             "demo",
             self.pacs.ae_title,
@@ -51,36 +48,18 @@ class Clinic:
             self.pacs.port,
             idle_timeout_s=idle_timeout_s,
         )
-        limits = Limits(attempts=4, backoff_s=0.01)
-        return retrieve(
-            RetrievalRequest(patient_id=PATIENT.patient_id, plan_label=label, method=method),
-            Parts(DicomPacs(peer), self.store, self._receive, "RECEIVER", limits),
-            saved=None,
-            save=lambda _: None,
-            progress=lambda _: None,
-            cancelled=lambda: False,
+        return self.site.retrieve(
+            DicomPacs(peer), patient_id=PATIENT.patient_id, plan_label=LABEL, method=method
         )
-
-    def _receive(self, received: Received) -> int:
-        try:
-            self.lander.land(received)
-        except DicomToolsError as exc:
-            return status_of(exc)
-        return 0
 
 
 @contextmanager
 def clinic(folder: Path, faults: Faults) -> Iterator[Clinic]:
-    store = DirectoryStore(folder)
-    lander = Lander(store, lambda _stored, _ae: None)
-    with StoreScp(ScpOptions(ae_title="RECEIVER", port=0, grace_s=5), lander.land) as receiver:
+    site = Site(folder)
+    with StoreScp(ScpOptions(ae_title="RECEIVER", port=0, grace_s=5), site.lander.land) as receiver:
         destinations = {"RECEIVER": ("127.0.0.1", receiver.port)}
-        with DemoPacs(PATIENT.datasets, destinations=destinations, faults=faults) as pacs:
-            yield Clinic(pacs, store, lander)
-
-
-def uids(report: Report) -> set[str]:
-    return {item.sop_instance_uid for item in report.items}
+        with DemoPacs(ARCHIVE, destinations=destinations, faults=faults) as pacs:
+            yield Clinic(pacs, site, destinations)
 
 
 def assert_complete(report: Report, clinic: Clinic) -> None:
@@ -193,7 +172,7 @@ def test_a_pacs_that_can_send_nothing_smaller_than_it_refuses_is_partial(tmp_pat
 
 def test_an_empty_receiver_port_ends_partial_and_does_not_hang(tmp_path):
     with clinic(tmp_path, Faults()) as c:
-        c.pacs._destinations["RECEIVER"] = ("127.0.0.1", 1)
+        c.destinations["RECEIVER"] = ("127.0.0.1", 1)
         report = c.retrieve("move")
 
         assert report.progress.state is State.PARTIAL

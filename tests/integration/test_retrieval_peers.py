@@ -7,23 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from dicomcore.dimse import status_of
-from dicomcore.errors import DicomToolsError
-from dicomcore.received import Received
-from dicomio.directory_store import DirectoryStore
-from dicomio.landing import Lander
 from dicomio.pacs import DicomPacs, Peer
 from dicomtools.demo.made_up import MadeUpPatient
 from dicomtools.demo.patients import twelve_plans
-from qr_gateway.retrieval.executor import Parts, retrieve
-from qr_gateway.retrieval.limits import Limits
-from qr_gateway.retrieval.model import Report, RetrievalRequest, State
+from qr_gateway.retrieval.model import Report, State
 from store_scp.options import ScpOptions
 from store_scp.server import StoreScp
 from tests.factories import part10, write_files
 from tests.peers import dcmtk
 from tests.peers.orthanc import Modality, OrthancPeer, orthanc
 from tests.peers.processes import free_ports
+from tests.retrieving import Site, closure_bytes, uids
 
 pytestmark = pytest.mark.peer
 
@@ -45,71 +39,53 @@ def archive(patient: MadeUpPatient, tmp_path_factory) -> Iterator[OrthancPeer]:
         yield peer
 
 
-class Site:
-    """Our side: a store, a receiver, a client of one peer."""
+class Ours:
+    """Our side of one peer: a store, a receiver, a client."""
 
     def __init__(self, folder: Path, peer: Peer, patient: MadeUpPatient, port: int = 0) -> None:
-        self.store = DirectoryStore(folder / "store")
-        self.lander = Lander(self.store, lambda _stored, _ae: None)
-        self.receiver = StoreScp(ScpOptions(ae_title="DICOMTOOLS", port=port), self.lander.land)
+        self.site = Site(folder / "store", destination="DICOMTOOLS")
+        self.receiver = StoreScp(
+            ScpOptions(ae_title="DICOMTOOLS", port=port), self.site.lander.land
+        )
         self._pacs = DicomPacs(peer)
         self._patient = patient
 
     def retrieve(self, label: str, method: str) -> Report:
-        request = {"patient_id": self._patient.patient_id, "plan_label": label, "method": method}
-        return retrieve(
-            RetrievalRequest.model_validate(request),
-            Parts(self._pacs, self.store, self._receive, "DICOMTOOLS", Limits(backoff_s=0.05)),
-            saved=None,
-            save=lambda _: None,
-            progress=lambda _: None,
-            cancelled=lambda: False,
+        return self.site.retrieve(
+            self._pacs, patient_id=self._patient.patient_id, plan_label=label, method=method
         )
-
-    def _receive(self, received: Received) -> int:
-        try:
-            self.lander.land(received)
-        except DicomToolsError as exc:
-            return status_of(exc)
-        return 0
 
 
 @pytest.fixture
-def site(archive: OrthancPeer, patient: MadeUpPatient, tmp_path: Path) -> Iterator[Site]:
-    site = Site(
-        tmp_path, Peer("orthanc", archive.ae_title, archive.host, archive.dicom_port), patient
-    )
-    with site.receiver:
-        archive.add_modality(Modality("DICOMTOOLS", site.receiver.port))
-        yield site
-
-
-def closure_bytes(report: Report) -> int:
-    return sum(item.size_bytes for item in report.items)
+def ours(archive: OrthancPeer, patient: MadeUpPatient, tmp_path: Path) -> Iterator[Ours]:
+    peer = Peer("orthanc", archive.ae_title, archive.host, archive.dicom_port)
+    ours = Ours(tmp_path, peer, patient)
+    with ours.receiver:
+        archive.add_modality(Modality("DICOMTOOLS", ours.receiver.port))
+        yield ours
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("label", PLANS)
-def test_orthanc_gives_exactly_the_closure_and_hardly_a_byte_more(site, patient, label, method):
-    report = site.retrieve(label, method)
+def test_orthanc_gives_exactly_the_closure_and_hardly_a_byte_more(ours, patient, label, method):
+    report = ours.retrieve(label, method)
 
     assert report.progress.state is State.COMPLETE, report.missing
-    assert {item.sop_instance_uid for item in report.items} == patient.closure(label)
+    assert uids(report) == patient.closure(label)
     assert {d.uid for d in report.dangling} == patient.dangling(label)
     assert report.progress.bytes_moved <= BYTES_LIMIT * closure_bytes(report)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_orthanc_is_asked_only_for_what_is_new_to_a_second_plan(site, patient, method):
-    site.retrieve("PROST_BOOST", method)
-    before = {stat.key for stat in site.store.list("instances/")}
+def test_orthanc_is_asked_only_for_what_is_new_to_a_second_plan(ours, patient, method):
+    ours.retrieve("PROST_BOOST", method)
+    before = ours.site.landed()
 
-    report = site.retrieve("PROST_OLD", method)
+    report = ours.retrieve("PROST_OLD", method)
 
-    after = {stat.key for stat in site.store.list("instances/")}
     new = patient.closure("PROST_OLD") - patient.closure("PROST_BOOST")
     assert report.progress.state is State.COMPLETE
-    assert {key.split("/")[3] for key in after - before} == new
+    assert ours.site.landed() - before == new
     assert report.progress.instances_moved == len(new)
 
 
@@ -120,12 +96,11 @@ def test_dcmqrscp_gives_exactly_the_closure(patient, tmp_path, method):
     files = write_files(tmp_path / "files", [i.dataset for i in patient.instances])
     with dcmtk.dcmqrscp(tmp_path / "dcmqrscp", [destination]) as node:
         dcmtk.dcmsend(node, files)
-        site = Site(
-            tmp_path, Peer("dcmqrscp", node.ae_title, node.host, node.port), patient, port=port
-        )
-        with site.receiver:
-            report = site.retrieve("VMAT_B", method)
+        peer = Peer("dcmqrscp", node.ae_title, node.host, node.port)
+        ours = Ours(tmp_path, peer, patient, port=port)
+        with ours.receiver:
+            report = ours.retrieve("VMAT_B", method)
 
-    assert {item.sop_instance_uid for item in report.items} == patient.closure("VMAT_B")
+    assert uids(report) == patient.closure("VMAT_B")
     assert report.missing == ()
     assert report.progress.state is State.COMPLETE

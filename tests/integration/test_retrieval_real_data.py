@@ -7,17 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from dicomcore.dimse import status_of
-from dicomcore.errors import DicomToolsError
-from dicomcore.received import Received
-from dicomio.directory_store import DirectoryStore
-from dicomio.landing import Lander
 from dicomio.pacs import DicomPacs, Peer
 from dicomtools.demo.archive import Archive, archive_in
 from dicomtools.demo.pacs import DemoPacs
-from qr_gateway.retrieval.executor import Parts, retrieve
-from qr_gateway.retrieval.limits import Limits
-from qr_gateway.retrieval.model import Report, RetrievalRequest, State
+from qr_gateway.retrieval.model import Report, State
+from tests.retrieving import Site, uids
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "rt"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the real data are not on this machine")
@@ -45,30 +39,8 @@ def pacs(archive: Archive) -> Iterator[DemoPacs]:
 
 
 def run(pacs: DemoPacs, folder: Path, **request: object) -> Report:
-    store = DirectoryStore(folder)
-    lander = Lander(store, lambda _stored, _ae: None)
-
-    def receive(received: Received) -> int:
-        try:
-            lander.land(received)
-        except DicomToolsError as exc:
-            return status_of(exc)
-        return 0
-
-    return retrieve(
-        RetrievalRequest.model_validate({"method": "get", **request}),
-        Parts(
-            DicomPacs(Peer("real", pacs.ae_title, pacs.host, pacs.port)),
-            store,
-            receive,
-            "NOWHERE",
-            Limits(backoff_s=0),
-        ),
-        saved=None,
-        save=lambda _: None,
-        progress=lambda _: None,
-        cancelled=lambda: False,
-    )
+    peer = Peer("real", pacs.ae_title, pacs.host, pacs.port)
+    return Site(folder).retrieve(DicomPacs(peer), method="get", **request)
 
 
 def test_every_patient_comes_whole(pacs: DemoPacs, archive: Archive, tmp_path: Path) -> None:
@@ -78,7 +50,7 @@ def test_every_patient_comes_whole(pacs: DemoPacs, archive: Archive, tmp_path: P
 
         held = {e.sop_instance_uid for e in archive if e.patient_id == patient_id}
         assert report.progress.state is State.COMPLETE, (patient_id, report.missing)
-        assert {item.sop_instance_uid for item in report.items} == held
+        assert uids(report) == held
 
 
 @pytest.mark.parametrize(("patient_id", "label"), EXPECTED)

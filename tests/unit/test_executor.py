@@ -2,79 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dicomcore.dimse import status_of
-from dicomcore.errors import DicomToolsError, ObjectStoreUnavailable
+from dicomcore.errors import ObjectStoreUnavailable
 from dicomcore.ports import QueryLevel
-from dicomcore.received import Received
 from dicomio.directory_store import DirectoryStore
-from dicomio.landing import Lander
-from dicomtools.demo.made_up import MadeUpPatient
 from dicomtools.demo.patients import twelve_plans
 from dicomtools.demo.sizes import SMALL
-from qr_gateway.retrieval.executor import Parts, retrieve
 from qr_gateway.retrieval.limits import Limits
-from qr_gateway.retrieval.model import Progress, Report, RetrievalRequest, State
+from qr_gateway.retrieval.model import Report, State
 from tests.memory_pacs import MemoryPacs, Script
+from tests.retrieving import Site, closure_bytes, uids
 
 PATIENT = twelve_plans(sizes=SMALL)
 LABELS = sorted({plan.label for plan in PATIENT.plans})
 
 
 @dataclass
-class Bench:
-    """One PACS, one store, and what the executor told."""
+class Bench(Site):
+    """One PACS in memory that knows our receiver."""
 
-    folder: Path
-    patient: MadeUpPatient = field(default_factory=lambda: PATIENT)
     script: Script = field(default_factory=Script)
-    limits: Limits = field(default_factory=lambda: Limits(backoff_s=0))
-    saved: list[bytes] = field(default_factory=list)
-    progress: list[Progress] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.store = DirectoryStore(self.folder)
-        self.lander = Lander(self.store, lambda _stored, _ae: None)
-        self.pacs = MemoryPacs(self.patient.datasets, {"RECEIVER": self.receive}, self.script)
+        super().__post_init__()
+        self.pacs = MemoryPacs(PATIENT.datasets, {"RECEIVER": self.receive}, self.script)
 
-    def receive(self, received: Received) -> int:
-        try:
-            self.lander.land(received)
-        except DicomToolsError as exc:
-            return status_of(exc)
-        return 0
-
-    def run(
-        self,
-        *,
-        saved: bytes | None = None,
-        cancelled: Callable[[], bool] = lambda: False,
-        destination: str = "RECEIVER",
-        **request: object,
-    ) -> Report:
-        parts = Parts(self.pacs, self.store, self.receive, destination, self.limits)
-        return retrieve(
-            RetrievalRequest.model_validate({"patient_id": self.patient.patient_id, **request}),
-            parts,
-            saved=saved,
-            save=self.saved.append,
-            progress=self.progress.append,
-            cancelled=cancelled,
-        )
+    def run(self, **request: Any) -> Report:
+        return self.retrieve(self.pacs, **{"patient_id": PATIENT.patient_id, **request})
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
-
-
-def uids(report: Report) -> set[str]:
-    return {item.sop_instance_uid for item in report.items}
 
 
 @pytest.mark.parametrize("method", ["move", "get"])
@@ -85,9 +49,8 @@ def test_each_plan_brings_what_its_maker_attached_to_it(bench, label, method):
     assert report.progress.state is State.COMPLETE
     assert uids(report) == PATIENT.closure(label)
     assert {d.uid for d in report.dangling} == PATIENT.dangling(label)
-    closure_bytes = sum(item.size_bytes for item in report.items)
     probed_bytes = sum(item.size_bytes for item in report.probed)
-    assert report.progress.bytes_moved == closure_bytes + probed_bytes
+    assert report.progress.bytes_moved == closure_bytes(report) + probed_bytes
 
 
 def test_approved_plans_of_a_label_leave_its_unapproved_namesake_out(bench):
@@ -215,7 +178,8 @@ def test_a_peer_that_goes_away_leaves_a_partial_result_that_names_all_that_lacks
 
 
 def test_an_unknown_destination_is_named(bench):
-    report = bench.run(plan_label="VMAT_B", destination="NOWHERE")
+    bench.destination = "NOWHERE"
+    report = bench.run(plan_label="VMAT_B")
 
     assert report.progress.state is State.PARTIAL
     assert "does not know the move destination NOWHERE" in report.missing[0].reason
