@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
 from dicomcore.attributes import (
     LAST,
@@ -138,12 +138,20 @@ class _Enough(Exception):
 class _Scope:
     """What holds in a data set or item: character set, private creators, signedness."""
 
-    __slots__ = ("charset", "creators", "signed")
+    __slots__ = ("_creators", "charset", "signed")
 
     def __init__(self, charset: bytes, *, signed: bool) -> None:
         self.charset = charset
         self.signed = signed
-        self.creators: dict[int, str] = {}
+        self._creators: dict[int, str] = {}
+
+    def reserve(self, tag: int, creator: str) -> None:
+        """Take note of who reserved a block of private tags (PS3.5 7.8.1)."""
+        self._creators[(tag & 0xFFFF0000) | (tag & 0xFF) << 8] = creator
+
+    def creator(self, tag: int) -> str:
+        """Return the creator of a private tag; empty if there is none."""
+        return self._creators.get(tag & 0xFFFFFF00, "") if self._creators else ""
 
 
 class _Flattener:
@@ -211,7 +219,7 @@ class _Flattener:
         if is_bulk(tag):
             return stop
         if vr in (b"", b"UN"):
-            vr = _dictionary_vr(tag) or vr
+            vr = _dictionary_vr(tag, scope.creator(tag)) or vr
             if vr == _SIGNED_OR_NOT:
                 vr = b"SS" if scope.signed else b"US"
         if vr == b"SQ":
@@ -237,7 +245,7 @@ class _Flattener:
         elif tag == _PIXEL_REPRESENTATION:
             scope.signed = texts[0] == "1"
         elif tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
-            scope.creators[(tag >> 16 << 16) | (tag & 0xFF) << 8] = texts[0]
+            scope.reserve(tag, texts[0])
         if len(self.found) >= MAX_ATTRIBUTES:
             raise _Enough
         path = self._path(tag, place, scope)
@@ -247,7 +255,7 @@ class _Flattener:
 
     def _path(self, tag: int, place: tuple[str, tuple[int, ...]], scope: _Scope) -> str:
         if tag >> 16 & 1:
-            return place[0] + step_text(tag, scope.creators.get(tag & 0xFFFFFF00, ""))
+            return place[0] + step_text(tag, scope.creator(tag))
         return place[0] + step_text(tag)
 
     # ── sequences ───────────────────────────────────────────────────────────────────────────
@@ -370,12 +378,15 @@ _few = lru_cache(maxsize=16384)(_texts)
 
 
 @lru_cache(maxsize=8192)
-def _dictionary_vr(tag: int) -> bytes:
-    """Return the VR of the dictionary, O… where that is possible; empty if unknown or private."""
-    if tag >> 16 & 1:
-        return b"LO" if 0x10 <= tag & 0xFFFF <= 0xFF else b""
+def _dictionary_vr(tag: int, creator: str) -> bytes:
+    """Return the VR of the dictionary, O… where that is possible; empty if it is unknown there."""
     try:
-        vr = dictionary_VR(tag)
+        if not tag >> 16 & 1:
+            vr = dictionary_VR(tag)
+        elif 0x10 <= tag & 0xFFFF <= 0xFF:
+            vr = "LO"
+        else:
+            vr = private_dictionary_VR(tag, creator)
     except KeyError:
         return b""
     if "OW" in vr or "OB" in vr:

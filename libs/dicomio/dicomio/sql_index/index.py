@@ -12,17 +12,26 @@ from sqlalchemy import Connection
 
 from dicomcore.errors import IndexUnavailable
 from dicomcore.ports import (
+    FoundInstance,
+    FoundPage,
     IncomingReference,
     IndexCounts,
     IndexedInstance,
     PatientSummary,
+    SearchScope,
+    SeriesSummary,
+    StudySummary,
     UpsertOutcome,
+    ValueCount,
 )
+from dicomcore.query import Query
+from dicomcore.tagpath import Path as TagPath
 from dicomcore.uids import InstanceUID
-from dicomio.sql_index import queries
+from dicomio.sql_index import hierarchy, listings, packing, queries
 from dicomio.sql_index.engine import Database, migrate, open_database
 from dicomio.sql_index.faults import mapped_errors
 from dicomio.sql_index.rows import Row, to_row
+from dicomio.sql_index.search import Finder
 from dicomio.sql_index.segments import Encoded, Place, encode
 from dicomio.sql_index.writer import delete_all, write_batch
 
@@ -103,6 +112,65 @@ class SqlIndex:
     ) -> Sequence[PatientSummary]:
         """Return patients in code point order of their ID, from the first one above `after`."""
         return await self._read(lambda connection: queries.patients(connection, after, limit))
+
+    async def studies(
+        self, scope: SearchScope, *, after: int = 0, limit: int = 100
+    ) -> Sequence[tuple[int, StudySummary]]:
+        """Return studies and their positions, from the first one above `after`."""
+        return await self._read(lambda c: hierarchy.studies(c, scope, after, limit))
+
+    async def series(
+        self, scope: SearchScope, *, after: int = 0, limit: int = 100
+    ) -> Sequence[tuple[int, SeriesSummary]]:
+        """Return series and their positions, from the first one above `after`."""
+        return await self._read(lambda c: hierarchy.series(c, scope, after, limit))
+
+    async def instances(
+        self, scope: SearchScope, *, after: int = 0, limit: int = 100
+    ) -> Sequence[tuple[int, FoundInstance]]:
+        """Return readable versions and their positions, from the first one above `after`."""
+        return await self._read(lambda c: hierarchy.instances(c, scope, after, limit))
+
+    async def search(
+        self,
+        query: Query,
+        scope: SearchScope,
+        *,
+        after: tuple[int, int] | None = None,
+        limit: int = 100,
+    ) -> FoundPage:
+        """Return instances of which every term holds; see `IndexDb.search`."""
+        return await self._read(
+            lambda c: listings.found_page(c, query, scope, after=after, limit=limit)
+        )
+
+    async def count(self, query: Query, scope: SearchScope) -> int:
+        """Return how many instances, every version counted, fulfil a query."""
+        return await self._read(lambda c: Finder(c, query, scope, tell=False).count())
+
+    async def values(
+        self,
+        path: TagPath,
+        query: Query | None,
+        scope: SearchScope,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Sequence[ValueCount]:
+        """Return the values of an attribute and their counts; see `IndexDb.values`."""
+        return await self._read(
+            lambda c: listings.value_counts(c, path, query, scope, after=after, limit=limit)
+        )
+
+    async def pack(self, *, quiet_s: float) -> int:
+        """Pack some series to which nothing was written for `quiet_s`; see `IndexDb.pack`."""
+        quiet_before_us = time.time_ns() // 1000 - round(quiet_s * 1e6)
+        segments = await self._read(lambda c: packing.due(c, quiet_before_us))
+        if not segments:
+            return 0
+        repacks = await asyncio.to_thread(packing.repacks, segments)
+        now_us = time.time_ns() // 1000
+        return await self._write(lambda c: packing.write_repacks(c, repacks, now_us))
 
     async def counts(self) -> IndexCounts:
         """Return how much the index holds."""

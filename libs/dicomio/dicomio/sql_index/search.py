@@ -1,0 +1,189 @@
+"""Search: series in which all terms may hold, then the instances in which they do."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from dicomcore.errors import IndexUnavailable, Unreadable
+from dicomcore.found import answers
+from dicomcore.ports import SearchScope
+from dicomcore.query import Query, Told
+from dicomio.sql_index.lookup import Condition, Lookup, look_up, series_with
+from dicomio.sql_index.segments import Segment, load
+from dicomio.sql_index.sql import chunks, marks, rows
+from dicomio.sql_index.texts import storable
+
+_FIRST_CHUNK = 128
+_LARGEST_CHUNK = 2048
+_UNTOLD: Told = ()
+
+
+Position = tuple[int, int]
+"""Series and instance, by their ids: the order of hits."""
+START: Position = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One version of an instance that fulfils all terms."""
+
+    position: Position
+    told: Told = field(default=(), repr=False)
+
+
+class Finder:
+    """One query in one scope, on one state of the database.
+
+    Parameters
+    ----------
+    tell
+        Whether the values that are asked for are wanted, not only which instances have some.
+    """
+
+    def __init__(
+        self, connection: Connection, query: Query, scope: SearchScope, *, tell: bool = True
+    ) -> None:
+        self._connection = connection
+        self._query = query
+        self._scope = on_series(scope)
+        self._lookups = [look_up(connection, term) for term in query.terms]
+        # Terms that meet in one item, and values that are asked for, only the attributes can tell.
+        firsts = [term.path[0] for term in query.terms if len(term.path) > 1]
+        self._tellable = len(firsts) == len(set(firsts)) and not (tell and query.asked)
+        self.opened = 0
+        """Segments whose attributes were looked into."""
+
+    def by_series(self, after: Position = START) -> Iterator[tuple[int, Sequence[Hit]]]:
+        """Yield series that may hold hits, in order, and their hits behind `after`: perhaps none."""
+        for series, whole in self._candidates(after[0]):
+            found = self._whole(series) if whole else self._looked_into(series)
+            least = after[1] if series == after[0] else 0
+            yield series, [Hit((series, one), told) for one, told in found if one > least]
+
+    def count(self) -> int:
+        """Return how many hits there are."""
+        return sum(whole or len(self._looked_into(series)) for series, whole in self._candidates(0))
+
+    # ── series ──────────────────────────────────────────────────────────────────────────────
+
+    def _candidates(self, least: int) -> Iterator[tuple[int, int]]:
+        """Yield series from `least` on in order, and of how many instances all is known to hold.
+
+        0 where it has to be looked into: something is pending, or the postings do not tell.
+        """
+        pending = deque(self._pending(least))
+        for series, whole in self._packed(least):
+            while pending and pending[0] < series:
+                yield pending.popleft(), 0
+            if pending and pending[0] == series:
+                yield pending.popleft(), 0
+            else:
+                yield series, whole
+        for series in pending:
+            yield series, 0
+
+    def _pending(self, least: int) -> Sequence[int]:
+        where, values = self._scope
+        found = rows(
+            self._connection,
+            "SELECT DISTINCT series FROM segment WHERE packed = 0"
+            f" AND series >= ? AND ({where}) ORDER BY series",
+            *(least, *values),
+        )
+        return [row[0] for row in found]
+
+    def _packed(self, least: int) -> Iterator[tuple[int, int]]:
+        order = self._most_selective_first()
+        size = _FIRST_CHUNK
+        while True:
+            where, values = self._scope
+            scope: Condition = (f"series >= ? AND ({where})", (least, *values))
+            first = series_with(self._connection, order[0], scope, size)
+            left = {series: [count] for series, count in first.items()}
+            for lookup in order[1:]:
+                left = self._narrowed(lookup, left)
+            yield from self._wholes(left)
+            if len(first) < size:
+                return
+            least = max(first) + 1
+            size = min(2 * size, _LARGEST_CHUNK)
+
+    def _narrowed(self, lookup: Lookup, left: Mapping[int, list[int]]) -> dict[int, list[int]]:
+        both: dict[int, list[int]] = {}
+        for some in chunks(left):
+            inside: Condition = (f"series IN ({marks(some)})", tuple(some))
+            for series, count in series_with(self._connection, lookup, inside, len(some)).items():
+                both[series] = [*left[series], count]
+        return dict(sorted(both.items()))
+
+    def _wholes(self, left: Mapping[int, list[int]]) -> Iterator[tuple[int, int]]:
+        """Yield series and their number of instances, or 0 where not all of these are hits."""
+        for some in chunks(left):
+            sizes: dict[int, int] = {}
+            if self._tellable:
+                statement = (
+                    f"SELECT series, count FROM segment WHERE series IN ({marks(some)})"
+                    " AND packed = 1"
+                )
+                sizes = {row[0]: row[1] for row in rows(self._connection, statement, *some)}
+            for series in some:
+                size = sizes.get(series, 0)
+                yield series, size if all(count == size for count in left[series]) else 0
+
+    def _most_selective_first(self) -> list[Lookup]:
+        if len(self._lookups) == 1:
+            return self._lookups
+        return sorted(self._lookups, key=self._spread)
+
+    def _spread(self, lookup: Lookup) -> int:
+        """Return about how many series a term leaves, without counting far."""
+        return len(series_with(self._connection, lookup, ("TRUE", ()), _FIRST_CHUNK)) + (
+            0 if lookup.counts else _FIRST_CHUNK
+        )
+
+    # ── instances ───────────────────────────────────────────────────────────────────────────
+
+    def _whole(self, series: int) -> Sequence[tuple[int, Told]]:
+        statement = "SELECT id FROM instance WHERE series = ? ORDER BY id"
+        return [(row[0], _UNTOLD) for row in rows(self._connection, statement, series)]
+
+    def _looked_into(self, series: int) -> Sequence[tuple[int, Told]]:
+        statement = "SELECT id FROM segment WHERE series = ?"
+        ids = [row[0] for row in rows(self._connection, statement, series)]
+        found: list[tuple[int, Told]] = []
+        for segment in load(self._connection, ids):
+            found += self._in(segment)
+        return sorted(found)
+
+    def _in(self, segment: Segment) -> Iterator[tuple[int, Told]]:
+        self.opened += 1
+        try:
+            for number, told in answers(segment.attributes(), self._query):
+                yield segment.ids[number], told
+        except Unreadable as exc:
+            raise IndexUnavailable(
+                "the index is damaged: rebuild it", series=segment.series
+            ) from exc
+
+
+def on_series(scope: SearchScope) -> Condition:
+    """Return the condition on a column `series`."""
+    joined = {
+        "p.patient_id": None if scope.patient_id is None else storable(scope.patient_id),
+        "t.study_uid": storable(scope.study_instance_uid) or None,
+        "s.series_uid": storable(scope.series_instance_uid) or None,
+        "s.modality": storable(scope.modality) or None,
+    }
+    given = {column: text for column, text in joined.items() if text is not None}
+    if not given:
+        return "TRUE", ()
+    where = " AND ".join(f"{column} = ?" for column in given)
+    inside = (
+        "series IN (SELECT s.id FROM patient p JOIN study t ON t.patient = p.id"
+        f" JOIN series s ON s.study = t.id WHERE {where})"
+    )
+    return inside, tuple(given.values())
