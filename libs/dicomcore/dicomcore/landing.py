@@ -88,9 +88,8 @@ def prepare(received: Received) -> Landing:
         raise SopClassMismatch("data set is another SOP instance")
     header = part10_header(sop_class_uid, ref.sop_instance_uid, syntax)
     data = memoryview(received.data)
-    digest = hashlib.sha256(header)
-    digest.update(data)
-    sha256 = digest.hexdigest()
+    # the request's UIDs are the data set's here, so that the digest begun with them is the object's
+    sha256 = received.sha256 or _sha256(header, data)
     return Landing(
         key=object_key(ref, sha256),
         sop_class_uid=sop_class_uid,
@@ -99,6 +98,31 @@ def prepare(received: Received) -> Landing:
         size_bytes=len(header) + len(data),
         parts=(header, data),
     )
+
+
+def digest(
+    sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
+) -> hashlib._Hash | None:
+    """Return the SHA-256 of an object to which the data set has yet to be added.
+
+    It is begun with what the C-STORE request and its presentation context say: `prepare` refuses a data
+    set that says otherwise. None if they are not UIDs; `prepare` refuses that as well.
+    """
+    try:
+        header = part10_header(
+            parse_uid(sop_class_uid, keyword="AffectedSOPClassUID"),
+            parse_uid(sop_instance_uid, keyword="AffectedSOPInstanceUID"),
+            parse_uid(transfer_syntax_uid, keyword="TransferSyntaxUID"),
+        )
+    except InvalidUid:
+        return None
+    return hashlib.sha256(header)
+
+
+def _sha256(header: bytes, data: memoryview) -> str:
+    whole = hashlib.sha256(header)
+    whole.update(data)
+    return whole.hexdigest()
 
 
 def _identity(received: Received) -> dict[str, str]:

@@ -19,8 +19,12 @@ class Received:
     transfer_syntax_uid: str
     """Of the presentation context."""
     data: bytes | bytearray | memoryview = field(repr=False)
-    """The encoded data set, without Part 10 header."""
+    """The encoded data set, without Part 10 header. Whoever receives it may use the buffer again when
+    the call that it was handed to has returned."""
     calling_ae_title: str = ""
+    sha256: str = ""
+    """What `dicomcore.landing.digest` gave after the data set, hexadecimal, where it was computed while
+    the bytes came; empty: not yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from io import BytesIO
-from typing import cast
 
 import structlog
-from pydicom import Dataset
-from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.events import Event
 
 from dicomcore.dimse import CANNOT_UNDERSTAND, SUCCESS, status_of
 from dicomcore.errors import DicomToolsError, Unavailable
@@ -20,21 +15,26 @@ from store_scp.metrics import ScpMetrics
 log = structlog.get_logger()
 
 Land = Callable[[Received], StoredInstance]
-_COMMENT_LENGTH = 64
+"""The data set is the caller's again when it returns."""
+COMMENT_LENGTH = 64
+"""Of Error Comment (0000,0902), LO."""
 
 
 class StoreHandler:
-    """Handles EVT_C_STORE, in the association's thread."""
+    """Handles C-STORE requests, each in its association's thread."""
 
     def __init__(self, land: Land, metrics: ScpMetrics) -> None:
         self._land = land
         self._metrics = metrics
 
-    def __call__(self, event: Event) -> Dataset:
-        """Return the response's status, and a comment if it is not Success."""
+    def __call__(self, received: Callable[[], Received]) -> tuple[int, str]:
+        """Return the response's status, and a comment if it is not Success.
+
+        The comment is a fixed sentence of ours, without facts of the instance.
+        """
         started = time.perf_counter()
         try:
-            stored = self._land(received(event))
+            stored = self._land(received())
             status, comment = SUCCESS, ""
             self._metrics.received_bytes.inc(stored.size_bytes)
             self._metrics.duplicates.inc(not stored.created)
@@ -46,7 +46,7 @@ class StoreHandler:
                 duration_ms=round((time.perf_counter() - started) * 1000, 1),
             )
         except DicomToolsError as exc:
-            status, comment = status_of(exc), exc.sentence
+            status, comment = status_of(exc), exc.sentence[:COMMENT_LENGTH]
             write = log.error if isinstance(exc, Unavailable) else log.warning
             write("instance_refused", status=f"0x{status:04X}", reason=exc.sentence, **exc.facts)
         except Exception:  # the edge: whatever it is, the peer keeps its instance and is told so
@@ -54,26 +54,4 @@ class StoreHandler:
             log.exception("instance_refused", status=f"0x{status:04X}")
         self._metrics.instances.labels(f"0x{status:04X}").inc()
         self._metrics.landing_seconds.observe(time.perf_counter() - started)
-        return _response(status, comment)
-
-
-def received(event: Event) -> Received:
-    """Return the request as it came; the data set is not copied."""
-    request = cast(C_STORE, event.request)
-    data = cast(BytesIO, request.DataSet)
-    return Received(
-        sop_class_uid=str(request.AffectedSOPClassUID),
-        sop_instance_uid=str(request.AffectedSOPInstanceUID),
-        transfer_syntax_uid=str(event.context.transfer_syntax),
-        data=data.getbuffer(),
-        calling_ae_title=event.assoc.requestor.ae_title,
-    )
-
-
-def _response(status: int, comment: str) -> Dataset:
-    response = Dataset()
-    response.Status = status
-    if comment:
-        # Error Comment (0000,0902), LO: a fixed sentence of ours, no facts of the instance
-        response.ErrorComment = comment[:_COMMENT_LENGTH]
-    return response
+        return status, comment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,9 @@ class ScpOptions:
     host: str = "127.0.0.1"
     port: int = 104
     """0: any free one."""
+    listen_descriptor: int | None = None
+    """A socket that is bound and listens already, inherited; `host` and `port` then count for nothing.
+    Several processes share one port so."""
     calling_ae_titles: frozenset[str] = frozenset()
     """Whom to admit; empty: everyone."""
     require_called_ae_title: bool = False
@@ -21,18 +25,21 @@ class ScpOptions:
     maximum_associations: int = 16
     """One more is rejected for the moment (local limit exceeded, PS3.8 table 9-21).
 
-    An association holds one instance in memory at a time, once. In the worst case that is
-    16 x 1 GiB (`max_instance_bytes`) = 16 GiB. An image slice has 0.5 MiB, a dose or a structure set
-    rarely above 128 MiB: 16 x 128 MiB = 2 GiB is what to give a pod that serves radiotherapy; where
-    larger objects come, lower this number or give it more.
+    Memory: an association holds one instance at a time, once, and of a large one `memory_bytes`; with
+    the buffer in front of it that is 16 x (16 + 0.25) MiB = 260 MiB at the most, beside what the
+    program itself needs (about 90 MiB). Disk: 16 x 1 GiB in `spool_folder` in the worst case.
     """
     max_instance_bytes: int = 1 << 30
     """A data set that grows beyond it is not received to its end: the association is aborted."""
+    memory_bytes: int = 16 << 20
+    """A data set that grows beyond it is kept in a file without a name until it has landed."""
+    spool_folder: Path | None = None
+    """Where that file is; None: the system's folder for temporary files."""
     maximum_pdu_bytes: int = 1 << 17
     acse_timeout_s: float = 30.0
-    """From connection to association request, TLS handshake included."""
+    """From connection to the whole association request, TLS handshake included (ARTIM, PS3.8 9.1.5)."""
     network_timeout_s: float = 120.0
-    """An association on which nothing comes for so long is aborted."""
+    """An association on which nothing comes, or which takes none of our bytes, for so long is aborted."""
     grace_s: float = 30.0
     """What running associations get to finish when the SCP stops."""
     tls: ssl.SSLContext | None = field(default=None, repr=False)

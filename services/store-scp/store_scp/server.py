@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-import time
-from contextlib import AbstractContextManager
+import socket
 from types import TracebackType
-from typing import Self, cast
-from weakref import WeakKeyDictionary
+from typing import Self
 
 import structlog
 from prometheus_client import CollectorRegistry
-from pynetdicom import AE, evt
-from pynetdicom.association import Association
-from pynetdicom.events import Event
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at import
 
 from dicomcore.errors import Unavailable
-from dicomio.logs import bound
 from dicomio.pynetdicom_config import configure
-from store_scp.acceptor import Acceptor
+from store_scp.admission import Admission
+from store_scp.association import Surroundings
 from store_scp.cstore import Land, StoreHandler
+from store_scp.listener import Listener, bound_socket
 from store_scp.metrics import ScpMetrics
 from store_scp.options import ScpOptions
 
 log = structlog.get_logger()
-
-ABORT_TIMEOUT_S = 10.0
-"""For an aborted association to end its threads."""
 
 
 class StoreScp:
@@ -47,21 +38,17 @@ class StoreScp:
         self._options = options
         self._metrics = metrics if metrics is not None else ScpMetrics(CollectorRegistry())
         self._store = StoreHandler(land, self._metrics)
-        self._numbers = itertools.count(1)
-        self._known: WeakKeyDictionary[Association, int] = WeakKeyDictionary()
-        self._acceptor: Acceptor | None = None
+        self._listener: Listener | None = None
 
     @property
     def port(self) -> int:
         """The bound port; the configured one before `start`."""
-        if self._acceptor is None:
-            return self._options.port
-        return int(self._acceptor.server_address[1])
+        return self._options.port if self._listener is None else self._listener.port
 
     @property
     def accepting(self) -> bool:
         """Whether associations are accepted now."""
-        return self._acceptor is not None
+        return self._listener is not None
 
     def start(self) -> None:
         """Bind, and accept associations from now on.
@@ -73,30 +60,25 @@ class StoreScp:
         """
         configure()
         options = self._options
-        ae = AE(options.ae_title)
-        ae.maximum_associations = options.maximum_associations
-        ae.maximum_pdu_size = options.maximum_pdu_bytes
-        ae.acse_timeout = options.acse_timeout_s
-        ae.network_timeout = options.network_timeout_s
-        # an acceptor sends no requests, except for a release that it never asks for
-        ae.dimse_timeout = options.network_timeout_s
-        ae.require_calling_aet = sorted(options.calling_ae_titles)
-        ae.require_called_aet = options.require_called_ae_title
-        ae.add_supported_context(Verification)
         try:
-            acceptor = ae.make_server(
-                (options.host, options.port),
-                evt_handlers=self._handlers(),
-                server_class=Acceptor,
-                ssl_context=options.tls,
-                max_instance_bytes=options.max_instance_bytes,
-            )
+            if options.listen_descriptor is not None:
+                bound = socket.socket(fileno=socket.dup(options.listen_descriptor))
+            else:
+                bound = bound_socket(options.host, options.port)
         except OSError as exc:
             raise Unavailable(
                 "DICOM port cannot be bound", host=options.host, port=options.port
             ) from exc
-        self._acceptor = cast(Acceptor, acceptor)
-        self._acceptor.start()
+        surroundings = Surroundings(
+            options=options,
+            store=self._store,
+            admission=Admission(options.maximum_associations, self._metrics.open_associations),
+            happened=lambda outcome: self._metrics.associations.labels(outcome).inc(),
+        )
+        self._listener = Listener(
+            bound, surroundings, maximum_connections=2 * options.maximum_associations + 8
+        )
+        self._listener.start()
         log.info("scp_started", ae_title=options.ae_title, host=options.host, port=self.port)
 
     def stop(self, grace_s: float | None = None) -> None:
@@ -104,21 +86,11 @@ class StoreScp:
 
         No error if it is stopped already.
         """
-        acceptor, self._acceptor = self._acceptor, None
-        if acceptor is None:
+        listener, self._listener = self._listener, None
+        if listener is None:
             return
-        acceptor.shutdown()
-        deadline = time.monotonic() + (self._options.grace_s if grace_s is None else grace_s)
-        running = acceptor.active_associations
-        for association in running:
-            association.join(max(0.0, deadline - time.monotonic()))
-        left = [association for association in running if association.is_alive()]
-        for association in left:
-            association.abort(block=False)
-        deadline = time.monotonic() + ABORT_TIMEOUT_S
-        for association in running:
-            _end(association, deadline)
-        log.info("scp_stopped", associations_finished=len(running) - len(left), aborted=len(left))
+        finished, aborted = listener.stop(self._options.grace_s if grace_s is None else grace_s)
+        log.info("scp_stopped", associations_finished=finished, aborted=aborted)
 
     def __enter__(self) -> Self:
         self.start()
@@ -131,58 +103,3 @@ class StoreScp:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
-
-    def _handlers(self) -> list[evt.EventHandlerType]:
-        return [
-            (evt.EVT_C_STORE, self._on_store),
-            (evt.EVT_ACCEPTED, self._on_accepted),
-            (evt.EVT_REJECTED, self._on_rejected),
-            (evt.EVT_RELEASED, self._on_released),
-            (evt.EVT_ABORTED, self._on_aborted),
-        ]
-
-    def _on_store(self, event: Event) -> object:
-        with self._bound(event):
-            return self._store(event)
-
-    def _on_accepted(self, event: Event) -> None:
-        with self._bound(event):
-            self._count(event, "accepted")
-
-    def _on_rejected(self, event: Event) -> None:
-        with self._bound(event):
-            self._count(event, "rejected", warn=True)
-
-    def _on_released(self, event: Event) -> None:
-        with self._bound(event):
-            self._count(event, "released")
-
-    def _on_aborted(self, event: Event) -> None:
-        with self._bound(event):
-            self._count(event, "aborted", warn=True)
-
-    def _count(self, event: Event, outcome: str, *, warn: bool = False) -> None:
-        self._metrics.associations.labels(outcome).inc()
-        request = event.assoc.requestor.primitive
-        write = log.warning if warn else log.info
-        write(
-            f"association_{outcome}", called_ae="" if request is None else request.called_ae_title
-        )
-
-    def _bound(self, event: Event) -> AbstractContextManager[None]:
-        """Name the association in every log line of a block."""
-        association = event.assoc
-        if association not in self._known:
-            self._known[association] = next(self._numbers)
-        return bound(
-            association=self._known[association], calling_ae=association.requestor.ae_title
-        )
-
-
-def _end(association: Association, deadline: float) -> None:
-    """Wait for both threads of an association; the last resort closes what they wait for."""
-    association.join(max(0.0, deadline - time.monotonic()))
-    if association.is_alive():
-        association.kill()
-        association.join(ABORT_TIMEOUT_S)
-    association.dul.join(ABORT_TIMEOUT_S)

@@ -1,0 +1,142 @@
+"""Connections accepted in a thread of its own, and each served in another."""
+
+from __future__ import annotations
+
+import itertools
+import selectors
+import socket
+import threading
+import time
+from contextlib import suppress
+
+import structlog
+
+from store_scp.association import AcceptedAssociation, Surroundings
+
+log = structlog.get_logger()
+
+_BACKLOG = 128
+_PAUSE_S = 0.1
+"""After an accept that failed: no descriptor is free, perhaps."""
+_ABORT_TIMEOUT_S = 15.0
+"""For an aborted association to end its thread; it lets the peer read the A-ABORT first."""
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; `OSError` if it cannot."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+
+
+class Listener:
+    """Serves whoever connects, until it is stopped.
+
+    Parameters
+    ----------
+    maximum_connections
+        Above it a connection is closed at once. Above the number of associations that are served it
+        takes a thread to tell a peer so; far above it not even that is given.
+    """
+
+    def __init__(
+        self, sock: socket.socket, surroundings: Surroundings, *, maximum_connections: int
+    ) -> None:
+        self._socket = sock
+        self._around = surroundings
+        self._maximum = maximum_connections
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._running: dict[threading.Thread, AcceptedAssociation] = {}
+        self._woken, self._wake = socket.socketpair()
+        self._thread = threading.Thread(target=self._accept_all, name="store-scp-listener")
+
+    @property
+    def port(self) -> int:
+        """The bound port."""
+        return int(self._socket.getsockname()[1])
+
+    def start(self) -> None:
+        """Start to accept."""
+        self._socket.setblocking(False)  # noqa: FBT003 - the standard library's form
+        self._thread.start()
+
+    def stop(self, grace_s: float) -> tuple[int, int]:
+        """Stop to accept, let associations finish for `grace_s`, abort the rest.
+
+        Returns
+        -------
+        tuple
+            How many finished, and how many were aborted.
+        """
+        self._wake.send(b"!")
+        self._thread.join()
+        for sock in (self._socket, self._wake, self._woken):
+            sock.close()
+        with self._lock:
+            running = dict(self._running)
+        _join(running, grace_s)
+        left = {thread: one for thread, one in running.items() if thread.is_alive()}
+        for association in left.values():
+            association.abort()
+        _join(left, _ABORT_TIMEOUT_S)
+        return len(running) - len(left), len(left)
+
+    def _accept_all(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            selector.register(self._woken, selectors.EVENT_READ)
+            while True:
+                ready = {key.fileobj for key, _ in selector.select()}
+                if self._woken in ready:
+                    return
+                self._accept()
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._socket.accept()
+        except BlockingIOError:  # another process was quicker, or the peer has gone
+            return
+        except OSError as exc:
+            log.warning("connection_failed", error=type(exc).__name__)
+            self._woken.settimeout(_PAUSE_S)
+            with suppress(TimeoutError):
+                self._woken.recv(1, socket.MSG_PEEK)
+            return
+        connection.setblocking(True)  # noqa: FBT003 - the standard library's form
+        with self._lock:
+            room = len(self._running) < self._maximum
+        if not room:
+            log.warning("connection_was_refused", reason="too many connections")
+            connection.close()
+            return
+        self._serve(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        number = next(self._numbers)
+        association = AcceptedAssociation(connection, number, self._around)
+        thread = threading.Thread(target=self._run, name=f"association-{number}")
+        with self._lock:
+            self._running[thread] = association
+        try:
+            thread.start()
+        except RuntimeError:  # the system gives no more threads
+            log.exception("connection_was_refused", reason="no thread")
+            with self._lock:
+                del self._running[thread]
+            connection.close()
+
+    def _run(self) -> None:
+        thread = threading.current_thread()
+        with self._lock:
+            association = self._running[thread]
+        try:
+            association.serve()
+        finally:
+            with self._lock:
+                del self._running[thread]
+
+
+def _join(threads: dict[threading.Thread, AcceptedAssociation], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
