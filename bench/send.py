@@ -25,8 +25,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from dicomcore.part10 import part10_header
 from dicomcore.ports import Outgoing, StoreOutcome
 from dicomio.pacs import DicomPacs, Peer
-from dicomtools.headers import read_headers
-from dicomtools.outgoing import outgoing_of_file
+from dicomtools.outgoing import find_sources
 
 SLICES = 600
 MATRIX = 512
@@ -122,9 +121,9 @@ def ours(files: list[Path], receiver: Receiver, associations: int) -> None:
         stored.append(instance)
 
     pacs = DicomPacs(Peer("bench", "STORESCP", "127.0.0.1", receiver.port))
-    found = read_headers(files)
+    found = find_sources(files)
     pacs.store(
-        [outgoing_of_file(path, header) for path, header in zip(files, found.headers, strict=True)],
+        [source.outgoing() for source in found.by_header.values()],
         answered=answered,
         associations=associations,
         cancelled=lambda: False,

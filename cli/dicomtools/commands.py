@@ -104,14 +104,148 @@ computer's address and that port.
 Exit code: 0 when everything is there (complete), 1 otherwise.""",
 )
 
+_SEARCH_PATTERN = Option("searchPattern", "File search pattern, for example *.dcm.", default="*.*")
+_DEFAULT_MACHINES = Option(
+    "defaultMachines",
+    "DefaultMachines, like RDS=HALCYON 23EX=D: the treatment machine of plans that name none, by "
+    "the model of their first beam. *=D: of any other model.",
+    kind=Kind.MANY,
+    default=(),
+)
+
+STORE = Command(
+    name="store",
+    summary="Store patient data using C-STORE: nothing is sent before what it references.",
+    section="StoreOptions",
+    options=(
+        Option("path", "Path where to search for files to send to SCP.", required=True),
+        _SEARCH_PATTERN,
+        Option(
+            "showMessages",
+            "Controls whether status messages are shown or not.",
+            kind=Kind.FLAG,
+            default=True,
+        ),
+        Option(
+            "statusFileName",
+            "Name of the file containing list of files stored. Storing of listed files will be "
+            "skipped.",
+        ),
+        Option(
+            "machineMapping",
+            "MachineMapping, like A=B C=D: in the copy that is sent, treatment machine A is B.",
+            kind=Kind.MANY,
+            default=(),
+        ),
+        _DEFAULT_MACHINES,
+        Option("hostName", "Name of the SCP host.", required=True),
+        Option("hostPort", "Port number of the SCP configuration.", kind=Kind.PORT, required=True),
+        Option("callingAet", "AET of the sender.", required=True),
+        Option("calledAet", "AET of the SCP.", required=True),
+        *_TLS,
+        Option(
+            "allowAnyManufacturer",
+            "Send what ARIA refuses as well: plans for treatment units of other manufacturers than "
+            "Varian, and doses without a plan.",
+            kind=Kind.FLAG,
+            default=False,
+        ),
+        Option(
+            "dryRun",
+            "List what would be sent, in order, with mapped machines; send nothing.",
+            kind=Kind.FLAG,
+            default=False,
+        ),
+        Option(
+            "associations",
+            "Images are sent over so many associations at a time.",
+            kind=Kind.NUMBER,
+            default=4,
+        ),
+    ),
+    notes="""\
+Order: for each plan the images of its structure set, the structure set, the plan, its cone-beam
+images, doses, RT images, registered images and structure sets, treatment records; then what no
+plan is connected with. It stops at the first object of a plan that is not stored, so that it can
+be repaired; with --statusFileName the same command then goes on where it stopped.
+
+Several values stand after one option (--machineMapping A=B C=D) or after each of several. Files
+are never changed: names of machines are replaced in the copy that is sent.
+
+Exit code: 0 when everything that is to be sent is stored, 1 otherwise.""",
+)
+
+_FOLDER = (
+    Option(
+        "processes",
+        "At most so many processes read files. Without: as many as there are processors.",
+        kind=Kind.NUMBER,
+    ),
+    Option(
+        "noCache",
+        "Neither use nor keep what was read of the folder before.",
+        kind=Kind.FLAG,
+        default=False,
+    ),
+)
+"""What commands that read folders share."""
+
+_CACHE_NOTES = """\
+What is read of a folder is kept, so that the next time only files that are new or have changed are
+read. It is patient data: it is kept in your own cache folder, for your eyes only, and forgotten after
+a month without use."""
+
+SEARCH = Command(
+    name="search",
+    summary="Search dicom tag values from given path recursive.",
+    section="SearchTagOptions",
+    options=(
+        Option(
+            "tag",
+            "Dicom tags to search in a format (gggg,eeee)=value, for example "
+            "--tag (0010,0020)=PatientId --tag (0008,0060)=CT. All must be in a file.",
+            kind=Kind.MANY,
+            required=True,
+        ),
+        Option("path", "Path where to search for files including given tag.", required=True),
+        Option("searchPattern", "File search pattern, for example *.dcm.", default="*.*"),
+        Option("showStatistics", "Show statistics", kind=Kind.FLAG, default=False),
+        Option(
+            "showOnlyDirectories",
+            "List only directories, not files.",
+            kind=Kind.FLAG,
+            default=False,
+        ),
+        *_FOLDER,
+    ),
+    notes="""\
+List all where PatientId is Phantom-1 and show modality:
+  --tag "(0010,0020)=Phantom-1" --tag "(0008,0060)=?" --path X:\\Data --searchPattern *.dcm
+List all treatment unit names:
+  --tag "(300A,00B0)/(300A,00B2)=?" --path X:\\Data --searchPattern RP*.dcm --showStatistics
+
+Tags: (300A,00B2), or a keyword, TreatmentMachineName; through sequences with a slash,
+BeamSequence/TreatmentMachineName; private ones (3253,1000) or (3253,xx00:creator).
+Values: ? tells the value; A* and A?C are texts with wildcards, \\* is a star; numbers are compared as
+numbers, 10..20 is a range; 2024 or 202401 is any day in it, 20240101-20240131 a range.
+Tags within the same sequence must be in the same item of it.
+
+"""
+    + _CACHE_NOTES
+    + """
+
+Exit code: 0 when something was found, 2 when nothing was or a tag cannot be understood, 1 otherwise.""",
+)
+
 SHOW = Command(
     name="show",
     summary="Shows plans and related data as a tree from given path recursive.",
     section="ShowOptions",
     options=(
         Option("path", "Path where to search for files.", required=True),
-        Option("searchPattern", "File search pattern, for example *.dcm.", default="*.*"),
+        _SEARCH_PATTERN,
         Option("format", "Either flat list or tree.", choices=("flat", "tree"), default="tree"),
+        _DEFAULT_MACHINES,
     ),
     notes="Exit code: 0 when at least one DICOM file was read, 1 otherwise.",
 )
@@ -207,6 +341,11 @@ DEMO_PACS = Command(
         Option("path", "Folder whose DICOM files it holds; without: a made-up patient."),
         _SIZE,
         Option("port", "Port on which it listens.", kind=Kind.PORT, default=11113),
+        Option(
+            "bindAddress",
+            "Address on which it listens; 0.0.0.0 inside a container.",
+            default="127.0.0.1",
+        ),
         Option("aet", "AET of the system.", default="DEMO_PACS"),
         Option(
             "destination",
@@ -216,5 +355,6 @@ DEMO_PACS = Command(
         ),
         *FAULTS,
     ),
-    notes="It listens on this computer only, without authentication. Ctrl-C ends it.",
+    notes="It listens on this computer only unless told otherwise, without authentication. "
+    "Ctrl-C ends it.",
 )

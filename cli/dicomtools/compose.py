@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dicomcore.received import StoredInstance
 from dicomio.directory_store import DirectoryStore
 from dicomio.landing import Lander
-from dicomio.pacs import ClientTls, DicomPacs, Peer
+from dicomio.pacs import DicomPacs
+from dicomtools.connection import peer_of
 from dicomtools.receiver import receiving
 from dicomtools.retrieve_options import RetrieveOptions
 from dicomtools.work_folder import WorkFolder
@@ -34,7 +35,7 @@ def composed(options: RetrieveOptions, work: WorkFolder) -> Iterator[Parts]:
         store = DirectoryStore(options.store_path or work.objects)
         stack.callback(store.close)
         lander = Lander(store, _nobody_listens)
-        pacs = DicomPacs(_peer(options))
+        pacs = DicomPacs(peer_of(options))
         if not options.use_get:
             stack.enter_context(receiving(options, lander))
         yield Parts(
@@ -49,17 +50,3 @@ def composed(options: RetrieveOptions, work: WorkFolder) -> Iterator[Parts]:
 def _nobody_listens(stored: StoredInstance, calling_ae_title: str) -> None:
     """Announce to no one: there is no index here, and the executor looks into the store."""
     del stored, calling_ae_title
-
-
-def _peer(options: RetrieveOptions) -> Peer:
-    tls = options.tls
-    return Peer(
-        name=options.called_ae_title,
-        ae_title=options.called_ae_title,
-        host=options.host,
-        port=options.port,
-        calling_ae_title=options.calling_ae_title,
-        tls=None
-        if tls is None
-        else ClientTls(tls.ca_file, tls.cert_file, tls.key_file, insecure=tls.insecure),
-    )

@@ -30,6 +30,15 @@ class Read:
     """SOP Instance UID → the files that hold it."""
 
 
+@dataclass(frozen=True, slots=True)
+class FileHeader:
+    """What was read of one file."""
+
+    header: InstanceHeader
+    beginning: bytes = field(repr=False)
+    """Its first bytes, with all of the file meta information."""
+
+
 def files_below(folder: Path, pattern: str = ALL) -> Iterator[Path]:
     """Yield the files below a folder whose name matches, in order of their paths.
 
@@ -51,7 +60,7 @@ def read_headers(files: Iterable[Path]) -> Read:
     paths: dict[str, list[str]] = {}
     for path in files:
         try:
-            header = _read(path)
+            header = read_file(path).header
         except Rejected as exc:
             unreadable.append((path, exc.sentence))
         except OSError as exc:
@@ -62,7 +71,16 @@ def read_headers(files: Iterable[Path]) -> Read:
     return Read(tuple(headers), tuple(unreadable), paths)
 
 
-def _read(path: Path) -> InstanceHeader:
+def read_file(path: Path) -> FileHeader:
+    """Return the header of one file.
+
+    Raises
+    ------
+    Unreadable, InvalidInstance
+        It is no DICOM instance, or broken.
+    OSError
+        It cannot be read.
+    """
     with path.open("rb") as file:
         start = file.read(_FIRST_READ_BYTES)
         header = read_header(start, complete=len(start) < _FIRST_READ_BYTES)
@@ -70,4 +88,4 @@ def _read(path: Path) -> InstanceHeader:
             header = read_header(start + file.read(), complete=True)
     if header is None:
         raise Unreadable("no header in the file")
-    return header
+    return FileHeader(header, start)

@@ -90,6 +90,18 @@ def _retrieve(values: Values, found: Sequence[Layer]) -> int:
     return run(values, found)
 
 
+def _store(values: Values, found: Sequence[Layer]) -> int:
+    from dicomtools.store import run
+
+    return run(values, found)
+
+
+def _search(values: Values, found: Sequence[Layer]) -> int:
+    from dicomtools.search import run
+
+    return run(values, found)
+
+
 def _show(values: Values, found: Sequence[Layer]) -> int:
     from dicomtools.show import run
 
@@ -118,6 +130,8 @@ _COMMANDS: dict[str, tuple[Command, Run]] = {
     command.name: (command, run)
     for command, run in (
         (commands.RETRIEVE, _retrieve),
+        (commands.STORE, _store),
+        (commands.SEARCH, _search),
         (commands.SHOW, _show),
         (commands.UP, _up),
         (commands.DEMO, _demo),

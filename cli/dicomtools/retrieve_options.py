@@ -8,19 +8,9 @@ from pathlib import Path
 
 from dicomtools.addresses import ae_title
 from dicomtools.config import Values
+from dicomtools.connection import TlsFiles, tls_files
 from dicomtools.patients import Patient, parse_patients
 from dicomtools.problems import CommandProblem
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """How a connection is secured."""
-
-    ca_file: Path | None
-    """None: the authorities that the system trusts."""
-    cert_file: Path | None
-    key_file: Path | None
-    insecure: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +54,7 @@ def retrieve_options(values: Values) -> RetrieveOptions:
         calling_ae_title=ae_title(values.text("callingAet"), option="callingAet"),
         called_ae_title=ae_title(values.text("calledAet"), option="calledAet"),
         use_get=values.flag("useGet"),
-        tls=_tls(values),
+        tls=tls_files(values),
         force=values.flag("force"),
         store_path=_path(values, "storePath"),
         listen_port=values.number("listenPort"),
@@ -83,23 +73,6 @@ def _refuse_anonymisation(values: Values) -> None:
             "Without --anonymize, --newPatientId and --newPatientName the data is exported as it "
             "is, with the patient's identity."
         )
-
-
-def _tls(values: Values) -> TlsFiles | None:
-    files = {name: _path(values, name) for name in ("caFile", "certFile", "keyFile")}
-    insecure = values.flag("insecure")
-    if not values.flag("useTls"):
-        given = [f"--{name}" for name, path in files.items() if path]
-        given += ["--insecure"] if insecure else []
-        if given:
-            raise CommandProblem(f"{', '.join(given)} means nothing without --useTls.")
-        return None
-    if (files["certFile"] is None) != (files["keyFile"] is None):
-        raise CommandProblem("--certFile and --keyFile belong together: give both or none.")
-    for name, path in files.items():
-        if path is not None and not path.is_file():
-            raise CommandProblem(f"--{name}: there is no file {path}")
-    return TlsFiles(files["caFile"], files["certFile"], files["keyFile"], insecure)
 
 
 def _path(values: Values, name: str) -> Path | None:

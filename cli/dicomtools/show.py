@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dicomcore import render
+from dicomcore.sending.machines import with_default_machines
 from dicomcore.tree import build_trees
 from dicomtools.config import Values
 from dicomtools.headers import ALL, files_below, read_headers
 from dicomtools.log_level import configure_logs
 from dicomtools.problems import CommandProblem
 from dicomtools.settings import Layer
+from dicomtools.store_options import pairs
 
 OK = 0
 FAILED = 1
@@ -32,7 +34,8 @@ def run(values: Values, layers: Sequence[Layer]) -> int:
     if not folder.is_dir():
         raise CommandProblem(f"There is no folder {folder}")
     found = read_headers(files_below(folder, values.text("searchPattern") or ALL))
-    for tree in build_trees(found.headers):
+    defaults = pairs(values.many("defaultMachines"), option="defaultMachines")
+    for tree in build_trees(with_default_machines(header, defaults) for header in found.headers):
         flat = values.text("format") == "flat"
         print(render.flat(tree, found.paths) if flat else render.text(tree), end="")
     if found.unreadable:

@@ -46,7 +46,7 @@ def transfer_syntax_of(beginning: bytes) -> str:
 
 def outgoing(
     header: InstanceHeader,
-    beginning: bytes,
+    transfer_syntax_uid: str,
     load: Callable[[], bytes],
     names: Mapping[str, str] = NO_NAMES,
 ) -> Outgoing:
@@ -54,24 +54,20 @@ def outgoing(
 
     Parameters
     ----------
-    beginning
-        The first bytes of the object, at least the file meta information and one element.
+    transfer_syntax_uid
+        In which the object really is: see `transfer_syntax_of`.
     load
         Returns the whole object; called when its turn comes.
     names
         Names of treatment machines, old to new; see `renamed_machines`.
-
-    Raises
-    ------
-    Unreadable
-        The beginning is not DICOM.
     """
-    syntax = transfer_syntax_of(beginning)
 
     def data_set() -> Buffer:
-        return _data_set(load(), syntax, names)
+        return _data_set(load(), transfer_syntax_uid, names)
 
-    return Outgoing(header.sop_class_uid, header.ref.sop_instance_uid, syntax, data_set)
+    return Outgoing(
+        header.sop_class_uid, header.ref.sop_instance_uid, transfer_syntax_uid, data_set
+    )
 
 
 def _data_set(whole: bytes, syntax: str, names: Mapping[str, str]) -> Buffer:
