@@ -15,8 +15,10 @@ from dicomio.bridge import Bridge
 from dicomio.http import AnyRoute, Check
 from indexer.consume import ConsumeOptions, StoredConsumer
 from indexer.metrics import Metrics
+from indexer.packer import Packer
 from indexer.rebuild import Rebuild
 from indexer.routes import index_routes
+from indexer.routes_search import search_routes
 from indexer.sweeper import Sweeper
 
 log = structlog.get_logger(__name__)
@@ -28,12 +30,16 @@ class IndexerOptions:
 
     consume: ConsumeOptions = field(default_factory=ConsumeOptions)
     sweep_every_s: float = 10.0
+    pack_every_s: float = 1.0
+    """How often it is looked for series to pack."""
+    pack_quiet_s: float = 5.0
+    """A series is packed when nothing came for so long."""
     stop_timeout_s: float = 20.0
     """How long the batch that is being written may go on after `stop`."""
 
 
 class Indexer:
-    """Consumes announcements, sweeps the outbox, answers over HTTP.
+    """Consumes announcements, packs, sweeps the outbox, answers over HTTP.
 
     Used by this service's `__main__` and, on the embedded adapters, by `dicomtools up`. The parts
     stay the caller's: close them after `run` has returned, the bridge before the bus and the store.
@@ -56,11 +62,17 @@ class Indexer:
         self._consumer = StoredConsumer(store, bus, index, metrics, self._options.consume)
         self._sweeper = Sweeper(store, bus, bridge, metrics, every_s=self._options.sweep_every_s)
         self._rebuild = Rebuild(store, index)
+        self._packer = Packer(
+            index,
+            metrics,
+            every_s=self._options.pack_every_s,
+            quiet_s=self._options.pack_quiet_s,
+        )
         self._stopping = asyncio.Event()
 
     def routes(self) -> Sequence[AnyRoute]:
         """Return the HTTP operations, for `dicomio.http.make_app`."""
-        return index_routes(self._index, self._rebuild)
+        return (*index_routes(self._index, self._rebuild), *search_routes(self._index))
 
     def checks(self) -> Mapping[str, Check]:
         """Return what readiness depends on."""
@@ -77,6 +89,7 @@ class Indexer:
             others = [
                 group.create_task(self._sweeper.run()),
                 group.create_task(self._rebuild.run()),
+                group.create_task(self._packer.run()),
             ]
             await self._stopping.wait()
             self._consumer.stop()

@@ -29,6 +29,9 @@ class Metrics:
         self.batch_seconds = Histogram(
             "indexer_batch_seconds", "From fetched to answered, one batch", registry=registry
         )
+        self.packed = Counter(
+            "indexer_series_packed", "Series whose attributes were packed", registry=registry
+        )
         for outcome in UpsertOutcome:
             self.instances.labels(outcome.value)
         for answer in ("ack", "nak", "term"):

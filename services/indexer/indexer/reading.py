@@ -9,12 +9,13 @@ from datetime import datetime
 
 import structlog
 
+from dicomcore.attributes import Attribute
 from dicomcore.errors import InvalidRequest, Rejected
 from dicomcore.events import CloudEvent, InstanceStored, decode
 from dicomcore.keys import DIGEST_LENGTH, parse_object_key
 from dicomcore.ports import IndexedInstance, ObjectStat, ObjectStore
 from dicomcore.uids import InstanceRef, parse_ref
-from dicomio.stored_header import fetch_header
+from dicomio.stored_header import fetch_instance
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +94,7 @@ def announced_by_listing(stat: ObjectStat) -> Announced:
 
 
 def read_version(store: ObjectStore, announced: Announced) -> IndexedInstance:
-    """Return what the index keeps of an object: its header, or the problem there is with it.
+    """Return what the index keeps of an object: header and attributes, or the problem with it.
 
     Blocks. An object that cannot be understood is an answer here, not an error: it is kept and
     marked, and nothing waits for it.
@@ -107,9 +108,13 @@ def read_version(store: ObjectStore, announced: Announced) -> IndexedInstance:
     """
     key = announced.object_key
     header = None
+    attributes: tuple[Attribute, ...] = ()
     problem = ""
     try:
-        header = fetch_header(store, key, announced.size_bytes)
+        header, flattened = fetch_instance(store, key, announced.size_bytes)
+        attributes = flattened.attributes
+        if flattened.cut:
+            log.warning("attributes_cut", object_key=key, attributes=len(attributes))
     except Rejected as exc:
         problem = str(exc)
     except _DECODER_FAULTS as exc:
@@ -117,7 +122,8 @@ def read_version(store: ObjectStore, announced: Announced) -> IndexedInstance:
         log.exception("header_reader_failed", object_key=key)
         problem = f"the reader failed: {type(exc).__name__}"
     if header is not None and header.ref != announced.ref:
-        header, problem = None, "the identity of the instance differs from the object key"
+        header, attributes = None, ()
+        problem = "the identity of the instance differs from the object key"
     return IndexedInstance(
         object_key=key,
         ref=announced.ref,
@@ -127,4 +133,5 @@ def read_version(store: ObjectStore, announced: Announced) -> IndexedInstance:
         stored_at=announced.stored_at,
         header=header,
         problem=problem,
+        attributes=attributes,
     )

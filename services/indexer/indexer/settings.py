@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     """A crashed replica's announcements come to another one after so long."""
     sweep_every_s: float = Field(default=10.0, gt=0)
     """How often the outbox is looked into."""
+    pack_quiet_s: float = Field(default=5.0, ge=0)
+    """A series is packed when nothing of it came for so long."""
     stop_timeout_s: float = Field(default=20.0, ge=0)
     """How long the batch at hand may go on after SIGTERM; less than the pod's grace period."""
 
@@ -59,5 +61,6 @@ class Settings(BaseSettings):
                 batch=self.batch, readers=self.readers, ack_wait_s=self.ack_wait_s
             ),
             sweep_every_s=self.sweep_every_s,
+            pack_quiet_s=self.pack_quiet_s,
             stop_timeout_s=self.stop_timeout_s,
         )
