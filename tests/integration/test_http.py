@@ -34,6 +34,7 @@ from dicomio.http import (
     Input,
     Nothing,
     Reply,
+    Role,
     Route,
     ServerEvent,
     decode_cursor,
@@ -46,7 +47,8 @@ from dicomio.http import (
 
 CANARY = "CANARY-PATIENT-4711"
 TOKEN = "a long random text"  # noqa: S105  # made up here
-WITH_TOKEN = Access(BearerToken(hashlib.sha256(TOKEN.encode()).hexdigest()))
+DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()
+WITH_TOKEN = Access((BearerToken(DIGEST),))
 OPEN = Access(max_body_bytes=1000)
 DEADLINE_S = 20
 
@@ -112,6 +114,7 @@ class Api:
                 path=PatientPath,
                 query=Page,
                 operation_id="getPatient",
+                role=Role.READER,
                 summary="A patient",
                 responses={200: Echo},
                 errors=(404,),
@@ -122,6 +125,7 @@ class Api:
                 handler=self.order,
                 body=Order,
                 operation_id="createOrder",
+                role=Role.READER,
                 summary="An order",
                 responses={202: Echo},
                 request_headers={"Idempotency-Key": "The same key, the same order"},
@@ -131,6 +135,7 @@ class Api:
                 template="/v1/versioned",
                 handler=self.versioned,
                 operation_id="getVersioned",
+                role=Role.READER,
                 summary="Something with a version",
                 responses={200: Echo},
             ),
@@ -139,6 +144,7 @@ class Api:
                 template="/v1/drifted",
                 handler=self.drifted,
                 operation_id="getDrifted",
+                role=Role.READER,
                 summary="Declares one model, answers another",
                 responses={200: Echo},
             ),
@@ -148,6 +154,7 @@ class Api:
                 handler=self.ticks,
                 query=Page,
                 operation_id="followTicks",
+                role=Role.READER,
                 summary="Ticks",
                 responses={200: EVENT_STREAM},
             ),
@@ -156,6 +163,7 @@ class Api:
                 template="/v1/snapshot",
                 handler=self.snapshot,
                 operation_id="getSnapshot",
+                role=Role.READER,
                 summary="One tick",
                 responses={200: EVENT_STREAM},
             ),
@@ -452,6 +460,7 @@ def test_a_path_model_that_does_not_fit_its_template_is_refused() -> None:
         path=PatientPath,
         query=Page,
         operation_id="wrong",
+        role=Role.READER,
         summary="",
         responses={200: Echo},
     )
@@ -526,6 +535,7 @@ async def test_a_stream_without_events_ends_at_once() -> None:
         template="/silent",
         handler=handler,
         operation_id="silent",
+        role=Role.READER,
         summary="",
         responses={200: EVENT_STREAM},
     )
@@ -693,7 +703,7 @@ async def test_a_fault_in_the_middle_of_a_stream_cuts_the_connection(client: Cli
         (f"Bearer {TOKEN}x", 401),
         (f"Basic {TOKEN}", 401),
         ("Bearer", 401),
-        (WITH_TOKEN.token.sha256 if WITH_TOKEN.token else "", 401),
+        (DIGEST, 401),
         (None, 401),
     ],
 )

@@ -15,7 +15,17 @@ from dicomcore.errors import NotFound
 from dicomcore.ports import IndexDb, IndexedInstance
 from dicomcore.tree import build_trees
 from dicomcore.uids import parse_instance_uid
-from dicomio.http import AnyRoute, Call, Input, Nothing, Reply, Route, decode_cursor, encode_cursor
+from dicomio.http import (
+    AnyRoute,
+    Call,
+    Input,
+    Nothing,
+    Reply,
+    Role,
+    Route,
+    decode_cursor,
+    encode_cursor,
+)
 from indexer.answers import Incoming, Instance, Patient, Patients, Stats, Version
 from indexer.rebuild import Rebuild, RebuildReport
 
@@ -74,6 +84,7 @@ def index_routes(index: IndexDb, rebuild: Rebuild) -> Sequence[AnyRoute]:
             template="/v1/patients",
             handler=handlers.patients,
             operation_id="listPatients",
+            role=Role.READER,
             summary="Patients with at least one readable instance",
             responses={200: Patients},
             query=PatientsQuery,
@@ -85,6 +96,7 @@ def index_routes(index: IndexDb, rebuild: Rebuild) -> Sequence[AnyRoute]:
             template="/v1/patients/{patient_id}/tree",
             handler=handlers.tree,
             operation_id="getPatientTree",
+            role=Role.READER,
             summary="The patient's reference tree: plans, what they reference, what is unconnected",
             responses={200: ("application/json", "text/plain")},
             path=PatientPath,
@@ -97,6 +109,7 @@ def index_routes(index: IndexDb, rebuild: Rebuild) -> Sequence[AnyRoute]:
             template="/v1/trees",
             handler=handlers.any_tree,
             operation_id="findPatientTree",
+            role=Role.READER,
             summary="The same, for any Patient ID: also the empty one",
             responses={200: ("application/json", "text/plain")},
             query=AnyTreeQuery,
@@ -108,6 +121,7 @@ def index_routes(index: IndexDb, rebuild: Rebuild) -> Sequence[AnyRoute]:
             template="/v1/instances/{sop_instance_uid}",
             handler=handlers.instance,
             operation_id="getInstance",
+            role=Role.READER,
             summary="Every version of an instance, its references, and who references it",
             responses={200: Instance},
             path=InstancePath,
@@ -119,6 +133,7 @@ def index_routes(index: IndexDb, rebuild: Rebuild) -> Sequence[AnyRoute]:
             template="/v1/stats",
             handler=handlers.stats,
             operation_id="getStats",
+            role=Role.MONITOR,
             summary="How much the index holds",
             responses={200: Stats},
             tags=("operation",),
@@ -128,6 +143,7 @@ def index_routes(index: IndexDb, rebuild: Rebuild) -> Sequence[AnyRoute]:
             template=_REBUILD,
             handler=handlers.start_rebuild,
             operation_id="startReindex",
+            role=Role.ADMIN,
             summary="Rebuild from the object store in the background; one at a time",
             responses={202: RebuildReport},
             body=ReindexRequest,
@@ -138,6 +154,7 @@ def index_routes(index: IndexDb, rebuild: Rebuild) -> Sequence[AnyRoute]:
             template=_REBUILD,
             handler=handlers.rebuild_report,
             operation_id="getReindex",
+            role=Role.MONITOR,
             summary="How this replica's last rebuild went, or goes",
             responses={200: RebuildReport},
             tags=("operation",),

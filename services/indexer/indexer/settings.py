@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from dicomio.http import Access, BearerToken
+from dicomio.http import AccessSettings
 from indexer.app import IndexerOptions
 from indexer.consume import ConsumeOptions
 
 
-class Settings(BaseSettings):
+class Settings(AccessSettings):
     """Loaded once, by `dicomio.service_settings.load`, and handed down."""
 
     model_config = SettingsConfigDict(
@@ -23,10 +23,8 @@ class Settings(BaseSettings):
     """`postgresql://user:password@host/database`, or `sqlite:////path` for a single replica."""
 
     http_host: str = "127.0.0.1"
-    """Beyond loopback only with `INDEXER_HTTP_TOKEN_SHA256`."""
+    """Beyond loopback only with tokens or an identity provider."""
     http_port: int = Field(default=8082, ge=0, le=65535)
-    http_token_sha256: str | None = None
-    """SHA-256 of the bearer token that callers present, hexadecimal."""
 
     batch: int = Field(default=256, ge=1, le=4096)
     """Announcements in one transaction."""
@@ -48,11 +46,6 @@ class Settings(BaseSettings):
     def _empty_is_absent(cls, value: object) -> object:
         # compose files and manifests cannot leave a variable out
         return None if value == "" else value
-
-    def access(self) -> Access:
-        """Return who may call; `InvalidRequest` if the token's digest is none."""
-        token = self.http_token_sha256
-        return Access() if token is None else Access(token=BearerToken(token))
 
     def indexer(self) -> IndexerOptions:
         """Return how the indexer works."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from dicomcore.ports import Pacs, QueryLevel
 from dicomio.bridge import Bridge
-from dicomio.http import AnyRoute, Call, Input, Nothing, Route
+from dicomio.http import AnyRoute, Call, Input, Nothing, Role, Route
 from qr_gateway.matching import checked_keys, compare
 from qr_gateway.peers import Peers, PeerSettings
 from qr_gateway.retrieval.limits import Limits
@@ -95,6 +95,7 @@ class PeerRoutes:
                 template="/v1/peers",
                 handler=self.list,
                 operation_id="listPeers",
+                role=Role.READER,
                 summary="The peers this gateway knows",
                 responses={200: PeerList},
                 tags=_TAGS,
@@ -105,6 +106,7 @@ class PeerRoutes:
                 handler=self.echo,
                 path=PeerPath,
                 operation_id="echoPeer",
+                role=Role.RETRIEVER,
                 summary="C-ECHO: whether the peer answers",
                 responses={200: Echoed},
                 errors=(404, 502, 504),
@@ -117,6 +119,7 @@ class PeerRoutes:
                 path=PeerPath,
                 body=FindOrder,
                 operation_id="findAtPeer",
+                role=Role.RETRIEVER,
                 summary="C-FIND, exact unless wildcards are asked for",
                 responses={200: Found},
                 errors=(404, 422, 502, 504),

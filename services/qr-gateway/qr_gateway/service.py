@@ -45,7 +45,7 @@ async def running(settings: Settings, s3: S3Options, nats: NatsOptions) -> Async
     """
     registry = new_registry("qr-gateway", version("dicomtools"))
     peers, access = settings.known_peers(), settings.access()
-    if access.token is None and not is_loopback(settings.http_host):
+    if not access.authenticated and not is_loopback(settings.http_host):
         # `serve` says so too; here it is said before anything is waited for
         raise InvalidRequest(
             "will not listen beyond loopback without authentication", host=settings.http_host

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
 
-from dicomio.http import Access, BearerToken
+from dicomio.http import AccessSettings
 from dicomio.service_settings import shared_config
 from qr_gateway.peers import AeTitle, Peers, parse_peers, read_peers
 from qr_gateway.retrieval.attempt import Pace
 from qr_gateway.retrieval.options import WorkerOptions
 
 
-class Settings(BaseSettings):
+class Settings(AccessSettings):
     """Loaded once, by `dicomio.service_settings.load`, and handed down."""
 
     model_config = shared_config("QR_GATEWAY_")
@@ -29,10 +28,8 @@ class Settings(BaseSettings):
     """AE title of store-scp as the peers know it, for peers that do not name one."""
 
     http_host: str = "127.0.0.1"
-    """Beyond loopback only with `QR_GATEWAY_HTTP_TOKEN_SHA256`."""
+    """Beyond loopback only with tokens or an identity provider."""
     http_port: int = Field(default=8080, ge=0, le=65535)
-    http_token_sha256: str | None = None
-    """SHA-256 of the bearer token that callers present, hexadecimal."""
 
     replica: str = ""
     """Name of this replica in the ledger; empty: the host's name."""
@@ -64,11 +61,6 @@ class Settings(BaseSettings):
         if self.peers.strip():
             peers |= parse_peers(self.peers)
         return Peers(peers, move_destination=self.move_destination)
-
-    def access(self) -> Access:
-        """Return who may call; `InvalidRequest` if the token's digest is none."""
-        token = self.http_token_sha256
-        return Access() if token is None else Access(token=BearerToken(token))
 
     def worker(self) -> WorkerOptions:
         """Return how the worker works."""

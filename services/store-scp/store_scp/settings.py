@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings
 
-from dicomio.http import Access, BearerToken, is_loopback
+from dicomio.http import AccessSettings, is_loopback
 from dicomio.service_settings import shared_config
 from store_scp.options import ScpOptions
 from store_scp.tls import server_context
 
 
-class Settings(BaseSettings):
+class Settings(AccessSettings):
     """Loaded once, by `dicomio.service_settings.load`, and handed down."""
 
     model_config = shared_config("STORE_SCP_")
@@ -40,7 +39,6 @@ class Settings(BaseSettings):
 
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8081, ge=0, le=65535)
-    http_token_sha256: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")
@@ -75,8 +73,3 @@ class Settings(BaseSettings):
             network_timeout_s=self.network_timeout_s,
             tls=tls,
         )
-
-    def access(self) -> Access:
-        """Return who may read the metrics."""
-        token = None if self.http_token_sha256 is None else BearerToken(self.http_token_sha256)
-        return Access(token=token)

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from dicomio.http.audited import AuditSink
 from dicomio.http.auth import LOOPBACK_ONLY, Access
 from dicomio.http.edge import Edge, handler_of
 from dicomio.http.openapi import PARAMETER, document
@@ -21,7 +22,7 @@ from dicomio.http.sse import STOPPING
 AUTHENTICATED = web.AppKey("authenticated", bool)
 
 
-def make_app(
+def make_app(  # noqa: PLR0913  # four of them are by keyword and may be left out
     title: str,
     version: str,
     routes: Sequence[AnyRoute],
@@ -29,6 +30,7 @@ def make_app(
     metrics_registry: CollectorRegistry,
     checks: Mapping[str, Check] = MappingProxyType({}),
     access: Access = LOOPBACK_ONLY,
+    audit: AuditSink | None = None,
 ) -> web.Application:
     """Return an application that serves `routes`, `/openapi.json`, `/livez`, `/readyz`, `/metrics`.
 
@@ -39,7 +41,9 @@ def make_app(
     checks
         What `/readyz` asks, by name; each has three seconds.
     access
-        Who may call, and how much they may send.
+        Who may call, how often, and how much they may send.
+    audit
+        Told of every request that is about somebody, and of every one that was not admitted.
 
     Raises
     ------
@@ -48,20 +52,21 @@ def make_app(
         not the fields of the route's path model.
     """
     described: dict[str, Any] = {}
-    token = access.token
     every = (*routes, *probes(checks, metrics_registry, lambda: described))
     _check(every)
-    described.update(document(title, version, every, authenticated=token is not None))
+    described.update(document(title, version, every, authenticated=access.authenticated))
     edge = Edge(
-        token=token,
+        access=access,
+        audit=audit,
         registry=metrics_registry,
         routes={(route.method, route.template): route for route in every},
     )
     app = web.Application(middlewares=[edge.middleware], client_max_size=access.max_body_bytes)
-    app[AUTHENTICATED] = token is not None
+    app[AUTHENTICATED] = access.authenticated
     app[STOPPING] = asyncio.Event()
     app.on_response_prepare.append(edge.prepare)
     app.on_shutdown.append(_end_streams)
+    app.on_cleanup.append(edge.close)
     for route in every:
         if route.method == "GET" and not route.streams:
             app.router.add_get(route.template, handler_of(route))

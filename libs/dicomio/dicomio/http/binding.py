@@ -28,13 +28,15 @@ async def bind(route: AnyRoute, request: web.Request, *, request_id: str) -> Cal
         400: the body is not JSON. 408: the body did not come in time. 415: it is something else.
         422: path, query or body do not fit their models.
     """
-    return Call(
+    call: Call[Any, Any, Any] = Call(
         path=_validated(route.path, dict(request.match_info), "path"),
         query=_validated(route.query, _query_values(route.query, request.query), "query"),
         body=await _body(route, request),
         http=request,
         request_id=request_id,
     )
+    call.notes.take_from(call.path, call.query, call.body)
+    return call
 
 
 def respond(

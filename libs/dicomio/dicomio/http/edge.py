@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry, Histogram
 from structlog.contextvars import bound_contextvars
 
 from dicomcore.errors import DicomToolsError
-from dicomio.http.auth import BearerToken, admit
+from dicomio.http.audited import Audited, AuditSink, Notes
+from dicomio.http.auth import NOBODY, Access, Gate, Principal, authorize, cors_headers, preflight
 from dicomio.http.binding import bind, respond
 from dicomio.http.problems import (
     HttpProblem,
@@ -23,6 +24,7 @@ from dicomio.http.problems import (
     response_of_error,
     unexpected,
 )
+from dicomio.http.roles import Role
 from dicomio.http.routes import AnyRoute
 
 log = structlog.get_logger(__name__)
@@ -30,6 +32,8 @@ Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REQUEST_ID = web.RequestKey("request_id", str)
 ROUTE = web.RequestKey("route", object)
+PRINCIPAL = web.RequestKey("principal", Principal)
+NOTES = web.RequestKey("notes", Notes)
 _PREPARED = web.RequestKey("prepared", web.StreamResponse)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNMATCHED = "unmatched"
@@ -38,11 +42,18 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
 }
 """Set where a handler has not set its own."""
+_HTTPS_ONLY = "max-age=31536000"
+_UNAUDITED = frozenset({Role.ANYONE, Role.MONITOR})
+"""Probes and scrapes: every few seconds, and about nobody."""
+_SUSPECT = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 class Edge:
@@ -51,13 +62,16 @@ class Edge:
     def __init__(
         self,
         *,
-        token: BearerToken | None,
+        access: Access,
         registry: CollectorRegistry,
         routes: dict[tuple[str, str], AnyRoute],
+        audit: AuditSink | None = None,
     ) -> None:
         """`routes` are by method and template."""
-        self._token = token
+        self._access = access
+        self._gate = Gate(access)
         self._routes = routes
+        self._audit = audit
         self._duration = Histogram(
             "http_request_duration_seconds",
             "Time from the request's head to the end of its answer",
@@ -80,21 +94,34 @@ class Edge:
                 return response
             finally:
                 self._account(request, status, time.perf_counter() - started)
+                self._tell(request, status)
 
     async def prepare(self, request: web.Request, response: web.StreamResponse) -> None:
         """Complete the headers of an answer; a signal, so that streams have them too."""
         request[_PREPARED] = response
         response.headers["X-Request-ID"] = request.get(REQUEST_ID, "")
+        response.headers.update(cors_headers(request, self._access))
+        if request.secure:
+            response.headers.setdefault("Strict-Transport-Security", _HTTPS_ONLY)
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
+
+    async def close(self, _app: web.Application) -> None:
+        """Release what is held for admission."""
+        await self._gate.close()
 
     async def _answered(
         self, request: web.Request, handler: Next, request_id: str
     ) -> web.StreamResponse:
         try:
+            allowed = preflight(request, self._access)
+            if allowed is not None:
+                return allowed
             route = self._route(request)
+            needed = None if route is None else route.role
             # unknown paths too: who may not call learns nothing, not even which paths there are
-            admit(request, self._token, public=route is not None and route.public)
+            request[PRINCIPAL] = await self._gate.identify(request, needed)
+            authorize(request[PRINCIPAL], needed)
             return await handler(request)
         except HttpProblem as exc:
             problem = problem_of_status(
@@ -140,6 +167,29 @@ class Edge:
             duration_ms=round(seconds * 1000, 1),
         )
 
+    def _tell(self, request: web.Request, status: int) -> None:
+        route = self._route(request)
+        role = None if route is None else route.role
+        if self._audit is None or (role in _UNAUDITED and status not in _SUSPECT):
+            return
+        principal = request.get(PRINCIPAL, NOBODY)
+        if route is None and status not in _SUSPECT:
+            return
+        self._audit(
+            Audited(
+                caller=principal.name,
+                issuer=principal.issuer,
+                roles=principal.roles,
+                operation_id="" if route is None else route.operation_id,
+                needed=role,
+                method=request.method if request.method in _METHODS else "other",
+                status=status,
+                remote=request.remote or "",
+                request_id=request[REQUEST_ID],
+                notes=request.get(NOTES, Notes()),
+            )
+        )
+
     def _route(self, request: web.Request) -> AnyRoute | None:
         method = "GET" if request.method == "HEAD" else request.method
         return self._routes.get((method, _template(request)))
@@ -150,6 +200,7 @@ def handler_of(route: AnyRoute) -> Next:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         call = await bind(route, request, request_id=request[REQUEST_ID])
+        request[NOTES] = call.notes
         return respond(route, request, await route.handler(call))
 
     return handle

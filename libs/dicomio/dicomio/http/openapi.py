@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from dicomio.http.problems import CONTENT_TYPE, Problem
+from dicomio.http.roles import Role
 from dicomio.http.routes import AnyRoute, Body
 
 Schemas = Mapping[tuple[type[Any], JsonSchemaMode], dict[str, Any]]
@@ -29,8 +30,10 @@ def document(
     for route in routes:
         path = PARAMETER.sub(r"{\1}", route.template)
         operation = _operation(route, schemas, components)
-        if authenticated and route.public:
-            operation["security"] = []
+        if authenticated:
+            # RFC 6750 tokens; OpenAPI 3.1 lets other schemes than OAuth 2 name the roles they need
+            anyone = route.role is Role.ANYONE
+            operation["security"] = [] if anyone else [{"token": [route.role.value]}]
         paths.setdefault(path, {})[route.method.lower()] = operation
     whole: dict[str, Any] = {
         "openapi": "3.1.0",

@@ -14,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from pydantic import BaseModel, RootModel
 
 from dicomcore.errors import DicomToolsError
+from dicomio.http.roles import Role
 from dicomio.http.routes import AnyRoute, Call, Reply, Route
 
 log = structlog.get_logger(__name__)
@@ -72,10 +73,10 @@ def probes(
             template="/livez",
             handler=livez,
             operation_id="getLiveness",
+            role=Role.ANYONE,
             summary="Whether the process answers",
             responses={200: Alive},
             tags=("operation",),
-            public=True,
             quiet=True,
         ),
         Route(
@@ -83,10 +84,10 @@ def probes(
             template="/readyz",
             handler=readyz,
             operation_id="getReadiness",
+            role=Role.ANYONE,
             summary="Whether requests can be served now",
             responses={200: Readiness, 503: Readiness},
             tags=("operation",),
-            public=True,
             quiet=True,
         ),
         Route(
@@ -94,6 +95,7 @@ def probes(
             template="/metrics",
             handler=metrics,
             operation_id="getMetrics",
+            role=Role.MONITOR,
             summary="Metrics as Prometheus text",
             responses={200: "text/plain"},
             tags=("operation",),
@@ -104,6 +106,7 @@ def probes(
             template="/openapi.json",
             handler=openapi,
             operation_id="getOpenApi",
+            role=Role.MONITOR,
             summary="This document",
             responses={200: Document},
             tags=("operation",),

@@ -10,6 +10,9 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeVar
 
+from dicomio.http.audited import Notes
+from dicomio.http.roles import Role
+
 EVENT_STREAM = "text/event-stream"
 
 
@@ -38,6 +41,8 @@ class Call(Generic[P, Q, B]):
     http: web.Request = field(repr=False)
     """For what models do not say: headers, streams."""
     request_id: str = ""
+    notes: Notes = field(default_factory=Notes, repr=False)
+    """What the audit trail is told it is about: fields such as `patient_id` by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,8 @@ class Route(Generic[P, Q, B]):
     handler: Handler[P, Q, B]
     operation_id: str
     summary: str
+    role: Role
+    """What a caller must be given; `Role.ANYONE` answers without authentication."""
     responses: Mapping[int, Body | tuple[Body, ...]]
     """By status; a tuple where the media type is negotiated by a parameter."""
     tags: tuple[str, ...] = ()
@@ -80,8 +87,6 @@ class Route(Generic[P, Q, B]):
     """Optional request headers the handler reads, and what they mean."""
     errors: tuple[int, ...] = ()
     """Statuses of problems worth a line in the documentation; all others are `default`."""
-    public: bool = False
-    """Whether it answers without authentication."""
     quiet: bool = False
     """Whether its canonical log line is `debug`: probes."""
 

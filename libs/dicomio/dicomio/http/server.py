@@ -11,10 +11,13 @@ from aiohttp import web
 
 from dicomcore.errors import InvalidRequest, Unavailable
 from dicomio.http.app import AUTHENTICATED
-from dicomio.http.auth import is_loopback
+from dicomio.http.connections import ConnectionLimits, GuardedRunner
+from dicomio.http.loopback import is_loopback
 
 log = structlog.get_logger(__name__)
 STOP_TIMEOUT_S = 10.0
+LIMITS = ConnectionLimits()
+BACKLOG = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ async def serve(
     *,
     tls: ssl.SSLContext | None = None,
     stop_timeout_s: float = STOP_TIMEOUT_S,
+    limits: ConnectionLimits = LIMITS,
 ) -> Server:
     """Listen, and return once requests are answered.
 
@@ -50,6 +54,8 @@ async def serve(
         0: any free one.
     stop_timeout_s
         How long `stop` waits for requests that are being answered.
+    limits
+        Of connections that are opened, and not used.
 
     Raises
     ------
@@ -64,9 +70,11 @@ async def serve(
     # or a query string may hold a patient ID; the edge writes one line per request itself
     silent = logging.Logger("dicomio.http.framework")  # noqa: LOG001  # nobody else's
     silent.disabled = True
-    runner = web.AppRunner(app, access_log=None, logger=silent, shutdown_timeout=stop_timeout_s)
+    runner = GuardedRunner(
+        app, limits, shutdown_timeout=stop_timeout_s, access_log=None, logger=silent
+    )
     await runner.setup()
-    site = web.TCPSite(runner, host, port, ssl_context=tls)
+    site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=BACKLOG)
     try:
         await site.start()
     except OSError as exc:

@@ -1,0 +1,76 @@
+"""What the audit trail is told of a request: who, what, about whom, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+
+from dicomio.http.roles import Role
+
+_PATIENT = "patient_id"
+_OBJECTS = ("study_instance_uid", "series_instance_uid", "sop_instance_uid", "id", "peer")
+_MOST = 100
+"""Patients or objects of one request that are named."""
+
+
+@dataclass(slots=True)
+class Notes:
+    """What a request is about; collected from its models, completed by its handler."""
+
+    patient_ids: list[str] = field(default_factory=list, repr=False)
+    """Exactly; they leave this process as pseudonyms only."""
+    objects: list[tuple[str, str]] = field(default_factory=list)
+    """What kind, and its UID, ID or name."""
+
+    def about(self, patient_id: str) -> None:
+        """Note a patient."""
+        if patient_id not in self.patient_ids and len(self.patient_ids) < _MOST:
+            self.patient_ids.append(patient_id)
+
+    def involving(self, kind: str, value: str) -> None:
+        """Note an object; never anything that tells who a patient is."""
+        if (kind, value) not in self.objects and len(self.objects) < _MOST:
+            self.objects.append((kind, value))
+
+    def take_from(self, *models: BaseModel) -> None:
+        """Note what fields of these names say: a route that has them need do nothing."""
+        for model in models:
+            for name in type(model).model_fields:
+                for value in _texts(getattr(model, name)):
+                    if name == _PATIENT:
+                        self.about(value)
+                    elif name in _OBJECTS:
+                        self.involving(name, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """One request that was answered, or refused."""
+
+    caller: str
+    """Name of the token or subject of the identity provider; empty if nobody we know."""
+    issuer: str
+    roles: frozenset[Role]
+    operation_id: str
+    """Empty if there is no such route."""
+    needed: Role | None
+    method: str
+    status: int
+    remote: str
+    """Address of the other end of the connection: of the proxy, where there is one."""
+    request_id: str
+    notes: Notes
+
+
+AuditSink = Callable[[Audited], None]
+"""Told of requests; returns at once and raises nothing."""
+
+
+def _texts(value: object) -> Sequence[str]:
+    if isinstance(value, str):
+        return (value,) if value else ()
+    if isinstance(value, tuple | list):
+        return [each for each in value[:_MOST] if isinstance(each, str)]
+    return ()
