@@ -117,11 +117,11 @@ class Connection:
         try:
             if self._deadline is not None:
                 self._socket.settimeout(self._left())
+            count = self._socket.recv_into(target)
             if _QUICKACK is not None:
                 # Modalities write a command set and a data set one after the other with Nagle's
                 # algorithm on; a delayed acknowledgement then costs 40 ms for each instance.
-                self._raw_option(_QUICKACK)
-            count = self._socket.recv_into(target)
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         except TimeoutError:
             raise
         except OSError as exc:
@@ -131,6 +131,3 @@ class Connection:
         if not count:
             raise Closed
         return count
-
-    def _raw_option(self, option: int) -> None:
-        self._socket.setsockopt(socket.IPPROTO_TCP, option, 1)

@@ -18,6 +18,7 @@ from dicomcore.ports import (
     TransferRequest,
 )
 from dicomcore.received import Received
+from dicomcore.walk import Buffer
 from dicomio.pacs import commands, contexts, identifiers, storing, transfer
 from dicomio.pacs.association import Association, associated, nothing
 from dicomio.pacs.contexts import service_context
@@ -83,7 +84,7 @@ class DicomPacs:
             model = contexts.PATIENT_ROOT_FIND
         if not queries:
             return []
-        answers: list[Sequence[bytearray]] = []
+        answers: list[Sequence[Buffer]] = []
         status = SUCCESS
         with associated(self._peer, self._tls, [service_context(model)]) as association:
             for keys in queries:
@@ -97,7 +98,7 @@ class DicomPacs:
 
     def _ask(
         self, association: Association, model: str, level: QueryLevel, keys: Mapping[str, str]
-    ) -> tuple[int, Sequence[bytearray]]:
+    ) -> tuple[int, Sequence[Buffer]]:
         """Return the final status of one C-FIND, and the replies before it."""
         identifier = identifiers.encoded({"QueryRetrieveLevel": level.value, **keys})
         command = commands.encode(
@@ -110,7 +111,7 @@ class DicomPacs:
             }
         )
         association.send(association.context_of(model).context_id, command, identifier)
-        replies: list[bytearray] = []
+        replies: list[Buffer] = []
         while True:
             answer = association.receive(nothing)
             association.expect(answer, commands.C_FIND_RQ | commands.RESPONSE)
@@ -162,7 +163,7 @@ class DicomPacs:
             return PeerUnavailable("the peer is out of resources", **facts)
         return PeerRefused("the peer cannot do what was asked", **facts)
 
-    def _readable(self, replies: Sequence[bytearray]) -> Iterator[Dataset]:
+    def _readable(self, replies: Sequence[Buffer]) -> Iterator[Dataset]:
         for reply in replies:
             try:
                 yield identifiers.decoded(reply)

@@ -15,6 +15,7 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
 from dicomcore.errors import InvalidRequest, Unreadable
+from dicomcore.walk import Buffer
 
 UTF_8 = "ISO_IR 192"
 _UNDEFINED = 0xFFFFFFFF
@@ -62,7 +63,7 @@ def encoded(keys: Mapping[str, str]) -> bytes:
     return stream.getvalue()
 
 
-def decoded(identifier: bytes | bytearray) -> Dataset:
+def decoded(identifier: Buffer) -> Dataset:
     """Return an identifier, Implicit VR Little Endian, every value of it decoded.
 
     Where it names no character set, text beyond ASCII is taken as UTF-8 if it is valid UTF-8, and
@@ -84,7 +85,7 @@ def decoded(identifier: bytes | bytearray) -> Dataset:
     return data_set
 
 
-def failed_uids(identifier: bytes | bytearray) -> tuple[str, ...]:
+def failed_uids(identifier: Buffer) -> tuple[str, ...]:
     """Return the Failed SOP Instance UID List (0008,0058); empty if there is none to be read."""
     if not identifier:
         return ()
@@ -135,7 +136,7 @@ def _tag(keyword: str) -> int:
     return tag
 
 
-def _read(identifier: bytes | bytearray, encoding: str) -> Dataset:
+def _read(identifier: Buffer, encoding: str) -> Dataset:
     data_set = read_dataset(
         BytesIO(identifier),
         is_implicit_VR=True,

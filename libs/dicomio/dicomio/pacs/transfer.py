@@ -12,9 +12,10 @@ from dicomcore.errors import InvalidRequest
 from dicomcore.ports import QueryLevel, SubOperations, TransferOutcome, TransferRequest
 from dicomcore.received import Received
 from dicomio.pacs import commands, contexts, identifiers
-from dicomio.pacs.association import Association, Message, associated
+from dicomio.pacs.association import Association, associated
 from dicomio.pacs.contexts import Context, service_context, storage_contexts
 from dicomio.pacs.peer import Peer
+from dicomio.pacs.reassembly import Message
 
 MESSAGE_ID = 1
 """Each association carries one request of ours."""

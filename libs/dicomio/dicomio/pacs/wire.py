@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from dicomcore.errors import DicomToolsError, PeerRefused, PeerUnavailable
 from dicomcore.walk import Buffer
+from dicomio.pacs.intake import Intake
 from dicomio.pacs.peer import Peer
 
 POLL_S = 0.2
 """How often `waiting` is called while nothing comes."""
-_BUFFER_BYTES = 256 * 1024
 _WRITE_BYTES = 1024 * 1024
 """At most so much in one write: each that gets through starts the idle timer anew."""
 _WRITE_PARTS = 512
@@ -52,8 +52,8 @@ class Wire:
     def __init__(self, sock: socket.socket, peer: Peer) -> None:
         self._sock = sock
         self._peer = peer
-        self._view = memoryview(bytearray(_BUFFER_BYTES))
-        self._start = self._end = 0
+        self._waiting: Callable[[], None] = _nothing
+        self._intake = Intake(self._receive)
         self.timeout_s = peer.connect_timeout_s
         """So long without a byte, or without room for ours, and the peer counts as gone."""
 
@@ -70,14 +70,13 @@ class Wire:
         PeerUnavailable
             Nothing came for `timeout_s`, the peer closed, or the connection broke.
         """
-        if self._start == self._end:
-            self._start = self._end = 0
-        self._make_room(length)
-        while self._end - self._start < length:
-            self._fill(waiting)
-        taken = self._view[self._start : self._start + length]
-        self._start += length
-        return taken
+        self._waiting = waiting
+        return self._intake.take(length)
+
+    def source(self, waiting: Callable[[], None]) -> Intake:
+        """Return where the next bytes are taken from, with `waiting` called as `take` does."""
+        self._waiting = waiting
+        return self._intake
 
     def send(self, data: bytes) -> None:
         """Send all of `data`; `PeerUnavailable` if the peer takes none for `timeout_s`."""
@@ -122,24 +121,14 @@ class Wire:
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
 
-    def _make_room(self, length: int) -> None:
-        held = self._end - self._start
-        if self._start + length <= len(self._view):
-            return
-        roomy = self._view
-        if length > len(self._view):
-            roomy = memoryview(bytearray(length))
-        roomy[:held] = self._view[self._start : self._end]
-        self._view, self._start, self._end = roomy, 0, held
-
-    def _fill(self, waiting: Callable[[], None]) -> None:
+    def _receive(self, target: memoryview) -> int:
         deadline = time.monotonic() + self.timeout_s
         while True:
-            waiting()
+            self._waiting()
             with mapped_errors(self._peer):
                 try:
                     self._sock.settimeout(POLL_S)
-                    received = self._sock.recv_into(self._view[self._end :])
+                    received = self._sock.recv_into(target)
                 except TimeoutError:
                     if time.monotonic() >= deadline:
                         raise
@@ -147,8 +136,7 @@ class Wire:
                 self._acknowledge_now()
             if received == 0:
                 raise PeerUnavailable("the peer closed the connection", peer=self._peer.name)
-            self._end += received
-            return
+            return received
 
     def _acknowledge_now(self) -> None:
         # Peers write a response, a command set and a data set one after another with Nagle's
@@ -156,6 +144,10 @@ class Wire:
         # Orthanc and dcmqrscp: 22 instances a second). The option holds for one acknowledgement.
         if _QUICKACK is not None:
             self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+
+def _nothing() -> None:
+    return None
 
 
 def _blocks(parts: Iterable[Buffer]) -> Iterator[Sequence[Buffer]]:
