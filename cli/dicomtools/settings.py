@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,17 @@ def environment_layer(variables: Mapping[str, str]) -> Layer:
         if len(parts) > 1 and all(parts):
             _put(sections, parts, variables[name])
     return Layer("environment", sections)
+
+
+def cache_folder(variables: Mapping[str, str] = os.environ, system: str = sys.platform) -> Path:
+    """Return where the user's own, disposable files of this program are, as the system has it."""
+    home = Path.home()
+    if system == "win32":
+        base = Path(variables.get("LOCALAPPDATA") or home / "AppData" / "Local")
+        return base / "dicomtools" / "Cache"
+    if system == "darwin":
+        return home / "Library" / "Caches" / "dicomtools"
+    return Path(variables.get("XDG_CACHE_HOME") or home / ".cache") / "dicomtools"
 
 
 def _put(target: dict[str, object], parts: list[str], text: str) -> None:

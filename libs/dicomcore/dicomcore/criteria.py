@@ -17,7 +17,8 @@ nothing          the attribute is there and empty
 ===============  ======================================================================
 
 Case counts, also in names of people. Spaces at either end count neither here nor in a value. Of an
-attribute with several values each is compared by itself, and one is enough.
+attribute with several values each is compared by itself, and one is enough. Component groups at the
+end of a person's name that are empty do not count.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from dicomcore.tagpath import ValueClass, expected
 
@@ -48,9 +50,8 @@ _AFTER_DIGITS = ":"
 _AFTER_TIMES = "~"
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One value of an attribute."""
+class Value(NamedTuple):
+    """One value of an attribute; a tuple, because there are millions of them."""
 
     text: str
     """Decoded, without padding. Numbers of binary VRs in the shortest decimal form."""
@@ -200,9 +201,10 @@ def parse_criterion(text: str, kind: ValueClass, vr: str, position: int = 0) -> 
         if number is None:
             raise expected("a number, or a range of numbers: 10..20", position)
         return number
-    return (kind is ValueClass.UNKNOWN and _number(stripped)) or Equal(
-        "".join(token[-1] for token in _tokens(stripped))
-    )
+    literal = "".join(token[-1] for token in _tokens(stripped))
+    if vr == "PN":
+        literal = literal.rstrip("= ")
+    return (kind is ValueClass.UNKNOWN and _number(stripped)) or Equal(literal)
 
 
 def number_of(text: str) -> float | None:

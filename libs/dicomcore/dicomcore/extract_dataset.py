@@ -12,7 +12,7 @@ from dicomcore.criteria import Value
 from dicomcore.extract import Declined, Plan, vr_of
 from dicomcore.query import Found
 from dicomcore.tagpath import Step
-from dicomcore.values import BULK_VRS, NUMBER_VRS, single_text, values_of
+from dicomcore.values import BULK_VRS, NUMBER_VRS, decimal_text, single_text, values_of
 
 _CHARSET_TAG = 0x00080005
 _UTF_8 = b"ISO_IR 192"
@@ -77,18 +77,17 @@ def _converted(element: DataElement) -> Sequence[Value]:
         return ()
     several = element.VM > 1 and not isinstance(value, str | PersonName)
     parts = list(value) if several else ["" if value is None else value]
-    if element.VR == "FL":
-        parts = [single_text(part) if isinstance(part, float) else part for part in parts]
+    if element.VR in ("FL", "FD"):
+        shortest = single_text if element.VR == "FL" else decimal_text
+        parts = [shortest(part) if isinstance(part, float) else part for part in parts]
     # the VR of decimal numbers for all numbers: what counts is that they are compared as such
     text = "\\".join(str(part) for part in parts).encode("utf-8", "replace")
     return values_of(b"DS" if vr in NUMBER_VRS else b"LO", text, _UTF_8, little_endian=True)
 
 
 def _creator(ds: Dataset, tag: int) -> str:
-    if not tag >> 16 & 1:
-        return ""
-    named = ds.get((tag >> 16, tag >> 8 & 0xFF))
-    return "" if named is None else str(named.value).strip()
+    names_it = (tag >> 16, tag >> 8 & 0xFF)
+    return str(ds[names_it].value).strip() if tag >> 16 & 1 and names_it in ds else ""
 
 
 def _charset(ds: Dataset, inherited: bytes) -> bytes:

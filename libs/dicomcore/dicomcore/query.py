@@ -79,7 +79,9 @@ class Query:
         """As given."""
         self.asked = tuple(term for term in self.terms if isinstance(term.criterion, Asked))
         """The terms whose values are told."""
-        self._root = _level([(term.path, term) for term in self.terms])
+        numbered = enumerate(self.terms)
+        self._root = _level([(term.path, number, term.criterion) for number, term in numbered])
+        self._asked = tuple(n for n, t in enumerate(self.terms) if isinstance(t.criterion, Asked))
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -88,47 +90,55 @@ class Query:
 
     def answer(self, found: Found) -> Told | None:
         """Return the values that are asked for, or None if the instance does not fulfil all terms."""
-        told: list[tuple[Term, Value]] = []
+        told: dict[int, Sequence[Value]] = {}
         if not _holds(self._root, found, told):
             return None
-        return tuple(
-            tuple(dict.fromkeys(value.text for of, value in told if of is term))
-            for term in self.asked
-        )
+        return tuple(_texts(told.get(number, ())) for number in self._asked)
 
 
 @dataclass(frozen=True, slots=True)
 class _Level:
     """The terms about one data set or item, and those about items of its sequences."""
 
-    here: Sequence[tuple[Step, Term]]
+    here: Sequence[tuple[Step, int, Criterion]]
+    """Attribute, place of the term, what is asked of the attribute."""
     below: Mapping[Step, _Level]
 
 
-def _level(terms: Sequence[tuple[Path, Term]]) -> _Level:
-    below: dict[Step, list[tuple[Path, Term]]] = {}
-    for path, term in terms:
+def _level(terms: Sequence[tuple[Path, int, Criterion]]) -> _Level:
+    below: dict[Step, list[tuple[Path, int, Criterion]]] = {}
+    for path, number, criterion in terms:
         if len(path) > 1:
-            below.setdefault(path[0], []).append((path[1:], term))
+            below.setdefault(path[0], []).append((path[1:], number, criterion))
     return _Level(
-        tuple((path[0], term) for path, term in terms if len(path) == 1),
+        tuple((path[0], number, asked) for path, number, asked in terms if len(path) == 1),
         {step: _level(inner) for step, inner in below.items()},
     )
 
 
-def _holds(level: _Level, found: Found, told: list[tuple[Term, Value]]) -> bool:
-    """Return whether an item fulfils the terms about it; if so, add the values they fit."""
-    gathered: list[tuple[Term, Value]] = []
-    for step, term in level.here:
-        fitting = [v for v in found.values.get(step, ()) if term.criterion.matches(v)]
-        if not fitting:
+def _holds(level: _Level, found: Found, told: dict[int, Sequence[Value]]) -> bool:
+    """Return whether an item fulfils the terms about it; if so, add the values that are asked for."""
+    gathered: dict[int, Sequence[Value]] = {}
+    for step, number, criterion in level.here:
+        values = found.values.get(step)
+        if not values:
             return False
-        if isinstance(term.criterion, Asked):
-            gathered += ((term, value) for value in fitting)
+        if isinstance(criterion, Asked):
+            gathered[number] = values
+        elif not any(map(criterion.matches, values)):
+            return False
     for step, below in level.below.items():
         # every item is looked at, not only the first that fits: all their values are told
         hits = [_holds(below, item, gathered) for item in found.items.get(step, ())]
         if not any(hits):
             return False
-    told += gathered
+    for number, values in gathered.items():
+        told[number] = (*told[number], *values) if number in told else values
     return True
+
+
+def _texts(values: Sequence[Value]) -> tuple[str, ...]:
+    """Return the distinct texts, in order."""
+    if len(values) == 1:
+        return (values[0].text,)
+    return tuple(dict.fromkeys(value.text for value in values))

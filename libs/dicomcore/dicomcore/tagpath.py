@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from pydicom.datadict import dictionary_keyword, dictionary_VR, keyword_dict
 
@@ -46,9 +46,8 @@ _CLASSES = {
 }
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Step:
-    """One attribute, or one sequence on the way to it."""
+class Step(NamedTuple):
+    """One attribute, or one sequence on the way to it; a tuple, because it is looked up so often."""
 
     tag: int
     """Group in the high, element in the low 16 bits; with a creator, the block's 8 bits are zero."""

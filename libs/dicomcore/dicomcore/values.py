@@ -71,6 +71,8 @@ def _texts(vr: bytes, encoded: bytes, charset: bytes) -> Sequence[Value]:
         return (Value(_stripped(text)),)
     if vr in _DECIMALS:
         return _parts(text, _decimal)
+    if vr == b"PN":  # groups that are empty at the end may as well be absent (PS3.5 6.2.1.1)
+        return _parts(text, lambda name: Value(name.rstrip("= ")))
     return _parts(text, _time if vr in _TIMES else Value)
 
 
@@ -100,15 +102,12 @@ def _numbers(vr: bytes, encoded: bytes, *, little_endian: bool) -> Sequence[Valu
     order = "<" if little_endian else ">"
     numbers = struct.unpack(f"{order}{count}{code}", encoded[: count * size])
     if code == "f":
-        return tuple(_float(single_text(number)) for number in numbers) or EMPTY
-    return tuple(_float(_shortest(number)) for number in numbers) or EMPTY
+        return tuple(_decimal(single_text(number)) for number in numbers) or EMPTY
+    return tuple(_decimal(decimal_text(number)) for number in numbers) or EMPTY
 
 
-def _float(text: str) -> Value:
-    return Value(text, number_of(text))
-
-
-def _shortest(number: float) -> str:
+def decimal_text(number: float) -> str:
+    """Return the shortest decimal that is read as this number."""
     if isinstance(number, int):
         return str(number)
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
@@ -117,12 +116,12 @@ def _shortest(number: float) -> str:
 def single_text(number: float) -> str:
     """Return the shortest decimal that is read as this number of single precision."""
     if not math.isfinite(number) or (number.is_integer() and abs(number) < 1e7):
-        return _shortest(number) if math.isfinite(number) else repr(number)
+        return decimal_text(number) if math.isfinite(number) else repr(number)
     for digits in range(6, 9):
         text = f"{number:.{digits}g}"
         if struct.unpack("<f", struct.pack("<f", float(text)))[0] == number:
-            return _shortest(float(text))
-    return _shortest(float(f"{number:.9g}"))
+            return decimal_text(float(text))
+    return decimal_text(float(f"{number:.9g}"))
 
 
 def _tags(encoded: bytes, *, little_endian: bool) -> Sequence[Value]:

@@ -1,0 +1,127 @@
+"""`dicomtools search`: the files whose attributes are as asked, and the values of others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dicomcore.errors import InvalidRequest
+from dicomcore.query import Query, Term, Told, parse_term
+from dicomcore.tagpath import print_path
+from dicomtools.config import Values
+from dicomtools.folder.listing import ALL
+from dicomtools.folder.progress import Bar
+from dicomtools.folder.reading import FolderReading, How
+from dicomtools.folder.tasks import ValuesTask, decode_found
+from dicomtools.found import Listing
+from dicomtools.log_level import configure_logs
+from dicomtools.problems import CommandProblem
+from dicomtools.screen import plain
+from dicomtools.settings import Layer, cache_folder
+from dicomtools.skipped import Skipped
+
+OK = 0
+NOTHING = 2
+"""Nothing was found, or a tag was not understood."""
+_REMEMBERED = 10_000
+
+
+def run(values: Values, layers: Sequence[Layer]) -> int:
+    """Print what was found; return 0 if that is something, 2 if nothing or a tag is not understood.
+
+    Raises
+    ------
+    CommandProblem
+        There is no such folder.
+    """
+    configure_logs(layers, default="error")
+    terms = values.many("tag")
+    try:
+        query = Query([_understood(text) for text in terms])
+    except _NotUnderstood as exc:
+        print(exc.words, file=sys.stderr)
+        return NOTHING
+    return OK if search_folder(query, values) else NOTHING
+
+
+def search_folder(query: Query, values: Values) -> int:
+    """Print what is found in the folder that was given; return how many files were found."""
+    task = ValuesTask(tuple(sorted(map(print_path, query.paths))))
+    reading = FolderReading(existing_folder(values), task, how_to_read(values))
+    answers = Answers(query, task)
+    skipped = Skipped()
+    with Bar(len(reading.entries)) as bar:
+        listing = Listing(
+            [term.path for term in query.asked],
+            bar.say,
+            directories=values.flag("showOnlyDirectories"),
+        )
+        for entry, outcome in reading:
+            bar.step()
+            if outcome.problem:
+                skipped.add(entry.path, outcome.problem)
+                continue
+            told = answers.of(outcome.body)
+            if told is not None:
+                listing.add(entry.path, told)
+        listing.flush()
+    if values.flag("showStatistics"):
+        print("\n".join(listing.statistics(len(reading.entries))))
+    skipped.report(sys.stderr, "no DICOM or cannot be read")
+    return listing.number_found
+
+
+class Answers:
+    """What files answer to a query; files with the same values are asked once."""
+
+    def __init__(self, query: Query, task: ValuesTask) -> None:
+        self._query = query
+        self._plan = task.plan
+        self._known: dict[bytes, Told | None] = {}
+
+    def of(self, body: bytes) -> Told | None:
+        """Return the values that are asked for, or None if the file is none of those sought."""
+        if body in self._known:
+            return self._known[body]
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        told = self._query.answer(decode_found(body, self._plan))
+        self._known[body] = told
+        return told
+
+
+def how_to_read(values: Values) -> How:
+    """Return how files are to be read, from the options that the commands on folders share."""
+    return How(
+        pattern=values.text("searchPattern") or ALL,
+        processes=int(values.text("processes") or 0),
+        cache_root=None if values.flag("noCache") else cache_folder() / "folders",
+    )
+
+
+def existing_folder(values: Values) -> str:
+    """Return the folder that was given.
+
+    Raises
+    ------
+    CommandProblem
+        There is none.
+    """
+    folder = values.text("path")
+    if not Path(folder).is_dir():
+        raise CommandProblem(f"There is no folder {folder}")
+    return folder
+
+
+class _NotUnderstood(CommandProblem):
+    """A tag that spells no term."""
+
+
+def _understood(text: str) -> Term:
+    try:
+        return parse_term(text)
+    except InvalidRequest as exc:
+        place, what = int(exc.facts["position"] or 1), exc.facts["expected"]
+        words = f"A tag cannot be understood:\n  {plain(text)}\n  {'^':>{place}} expected: {what}"
+        raise _NotUnderstood(words) from exc
