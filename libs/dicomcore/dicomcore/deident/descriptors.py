@@ -20,8 +20,8 @@ _CONTACTS = re.compile(
     r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # mail
     r"|https?://\S+"
     r"|(?<![\w.])\d+(?:\.\d+){3,}(?![\w.])"  # UIDs and addresses
-    r"|(?<!\d)\+?\d(?:[ ()/-]?\d){7,}(?!\d)"  # telephone numbers
 )
+_TELEPHONES = re.compile(r"(?<![\d.,])(?:\+|0)(?:[ ()/-]{0,2}\d){7,}(?!\d)")
 _LONG_NUMBERS = re.compile(r"(?<![\d.])[A-Za-z]?\d{6,}(?!\d)|(?<!\d)\d{8,}")
 _LEFT_OVER = re.compile(r"([ _^=,;:/-])(?:[ _^=,;:/-])+")
 _STRONG, _IDENTIFIERS, _DESCRIPTOR = range(3)
@@ -63,7 +63,7 @@ class TextCleaner:
             text = decode(value, charset)
             cleaned = self._without(text, strong=depth == _STRONG)
             if depth == _DESCRIPTOR:
-                for pattern in (_CONTACTS, _DATES, _LONG_NUMBERS):
+                for pattern in (_CONTACTS, _DATES, _TELEPHONES, _LONG_NUMBERS):
                     cleaned = pattern.sub(" ", cleaned)
             known = value if cleaned == text else _encode(_tidy(cleaned), charset)
             if len(self._cache) >= MAX_CACHED:

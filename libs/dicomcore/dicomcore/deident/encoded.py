@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dicomcore.errors import Unreadable
 from dicomcore.readers.collect import Truncated
 from dicomcore.readers.part10 import encoding_at, inflated, open_object
+from dicomcore.uids import uid_or_none
 from dicomcore.walk import Encoding
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
@@ -61,7 +62,8 @@ def _true_syntax(announced: str, encoding: Encoding) -> str:
     Raises
     ------
     Unreadable
-        The bytes are in no transfer syntax: big endian with implicit VRs.
+        The bytes are in no transfer syntax (big endian with implicit VRs), or what is announced is no
+        UID.
     """
     plain = _UNCOMPRESSED.get(encoding)
     if plain is None:
@@ -70,4 +72,6 @@ def _true_syntax(announced: str, encoding: Encoding) -> str:
         return announced
     if not announced or announced in _UNCOMPRESSED.values() or plain != EXPLICIT_LITTLE:
         return plain
+    if uid_or_none(announced) is None:
+        raise Unreadable("transfer syntax is no UID", length=len(announced))
     return announced

@@ -16,7 +16,9 @@ MIN_NAME = 3
 """Letters of a part of a name; initials are in too many words."""
 MIN_ID = 4
 """Characters of an identifier; shorter ones are counters (`Study ID 1`)."""
-ANYWHERE = 5
+SHORT_ID = 6
+"""Characters below which an identifier is found as a whole word only."""
+ANYWHERE = 4
 """Letters from which a part of a name is found inside a longer word too."""
 
 _CHARSET = 0x00080005
@@ -198,7 +200,7 @@ def _id_pattern(text: str) -> str:
     escaped = re.escape(text)
     if text.isdigit():
         return rf"(?<![0-9]){escaped}(?![0-9])"
-    if len(text) < ANYWHERE + 1:
+    if len(text) < SHORT_ID:
         return rf"(?<![0-9A-Za-z]){escaped}(?![0-9A-Za-z])"
     return escaped
 

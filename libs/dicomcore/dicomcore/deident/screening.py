@@ -65,6 +65,8 @@ def burned_in(data: bytes) -> BurnedIn | None:
         return reason
     if declared == "NO":
         return None
+    if reason is BurnedIn.RT_IMAGE:
+        return reason
     image_type = found.get("ImageType", "").split("\\")
     if any(word in value for value in image_type for word in _SCREENS):
         return BurnedIn.SECONDARY_CAPTURE
