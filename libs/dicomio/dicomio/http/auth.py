@@ -19,8 +19,6 @@ from dicomio.http.tokens import BearerToken
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REALM = 'Bearer realm="dicomtools"'
-FAILURES = Rate(per_s=5.0, burst=100)
-"""How often an address may present tokens that are wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,8 @@ class Access:
     """Larger bodies are answered 413."""
     rate: Rate | None = None
     """Of one caller; None: no limit."""
+    failures: Rate = Rate(per_s=5.0, burst=100)  # noqa: RUF009  # frozen
+    """How often an address may present tokens that are wrong; right ones are admitted all the same."""
     cors_origins: frozenset[str] = frozenset()
     """Origins (`https://name[:port]`) whose pages may call; none: only our own."""
 
@@ -73,11 +73,11 @@ LOCAL = Principal("local", frozenset({Role.ADMIN}))
 class Gate:
     """Admits requests, or says why not; one for each application, on its event loop."""
 
-    def __init__(self, access: Access, *, failures: Rate = FAILURES) -> None:
+    def __init__(self, access: Access) -> None:
         self._access = access
         self._verifier = None if access.oidc is None else Verifier(access.oidc)
         self._callers = None if access.rate is None else Buckets(access.rate)
-        self._failures = Buckets(failures)
+        self._failures = Buckets(access.failures)
 
     async def identify(self, request: web.Request, needed: Role | None) -> Principal:
         """Return who calls.

@@ -31,6 +31,12 @@ class Server:
     """Without a slash at the end."""
     _runner: web.AppRunner = field(repr=False)
 
+    @property
+    def open_connections(self) -> int:
+        """How many there are now."""
+        server = self._runner.server
+        return 0 if server is None else len(server.connections)
+
     async def stop(self) -> None:
         """Stop listening, end event streams, let other requests finish, then cut what is left."""
         await self._runner.cleanup()
