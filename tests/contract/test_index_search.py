@@ -26,6 +26,7 @@ from dicomcore.keys import object_key
 from dicomcore.ports import FoundInstance, IndexDb, IndexedInstance, SearchScope
 from dicomcore.query import Query, Term, parse_term
 from dicomcore.tagpath import parse_path
+from dicomcore.tree import build_trees
 from dicomio.sql_index import SqlIndex
 from tests import factories
 from tests.unit import matching_oracle as oracle
@@ -336,6 +337,26 @@ async def test_values_of_what_fulfils_a_query(index: SqlIndex) -> None:
     listed = await index.values(asked.path, Query(terms), EVERYWHERE, limit=1000)
 
     assert [(one.value, one.number_of_instances) for one in listed] == sorted(counts.items())
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_the_tree_of_the_index_is_the_tree_of_all_headers(
+    index: SqlIndex, packed: bool
+) -> None:
+    await index.upsert([one.indexed for one in archive()])
+    if packed:
+        await pack_all(index)
+
+    for patient in await index.patients():
+        everything = [one.header for one in await index.of_patient(patient.patient_id)]
+        headers, stacks = await index.headers_of(patient.patient_id)
+        conflicts = await index.conflicts(patient.patient_id)
+
+        assert len(headers) + len(stacks) < len(everything)
+        assert build_trees(headers, stacks=stacks, conflicts=conflicts) == build_trees(
+            [header for header in everything if header is not None], conflicts=conflicts
+        )
+    assert await index.headers_of("nobody") == ([], [])
 
 
 # ── any order, any repetition, packing at any moment ────────────────────────────────────────

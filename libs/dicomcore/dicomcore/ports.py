@@ -18,6 +18,7 @@ from dicomcore.attributes import Attribute
 from dicomcore.model import InstanceHeader, Level, Relation
 from dicomcore.query import Query, Told
 from dicomcore.received import Received
+from dicomcore.references import Stack
 from dicomcore.tagpath import Path
 from dicomcore.uids import InstanceRef, InstanceUID, SeriesUID, StudyUID
 
@@ -381,6 +382,14 @@ class IndexDb(Protocol):
 
     async def of_patient(self, patient_id: str) -> Sequence[IndexedInstance]:
         """Return every readable version of every instance of a patient; empty if unknown."""
+        ...
+
+    async def headers_of(self, patient_id: str) -> tuple[Sequence[InstanceHeader], Sequence[Stack]]:
+        """Return what the tree of a patient is made of; nothing if unknown.
+
+        Every readable version: as a header, or in a stack of images that differ in SOP Instance UID
+        and Instance Number only.
+        """
         ...
 
     async def conflicts(self, patient_id: str) -> frozenset[str]:

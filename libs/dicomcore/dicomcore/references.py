@@ -43,6 +43,19 @@ class Dangling:
         return _KIND_OF_TARGET.get(self.reference.relation, Kind.OTHER)
 
 
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Images whose headers differ in SOP Instance UID and Instance Number only: one stands for all.
+
+    A patient may have 100,000 images, and some hundred headers that differ otherwise.
+    """
+
+    header: InstanceHeader
+    """Of one of them."""
+    uids: tuple[str, ...]
+    """SOP Instance UIDs of all of them, each once and in no other stack or header."""
+
+
 class ReferenceGraph:
     """Instances, at most one version of each, and what they reference; across studies.
 
@@ -51,13 +64,22 @@ class ReferenceGraph:
     headers
         In any order, repeated or not. Of several versions of one SOP Instance UID, the one with the
         most references is taken, so that nothing that any order would have found is lost.
+    stacks
+        Images besides; the header of a stack stands for them wherever headers are returned, and
+        `uids` tells for which.
     """
 
-    def __init__(self, headers: Iterable[InstanceHeader]) -> None:
+    def __init__(self, headers: Iterable[InstanceHeader], stacks: Iterable[Stack] = ()) -> None:
         versions: dict[InstanceUID, set[InstanceHeader]] = defaultdict(set)
         for header in headers:
             versions[header.ref.sop_instance_uid].add(header)
-        chosen = sorted((_one(v) for v in versions.values()), key=lambda h: h.ref)
+        self._stacks: dict[str, tuple[str, ...]] = {}
+        self._stacked: dict[str, InstanceHeader] = {}
+        for stack in stacks:
+            versions[stack.header.ref.sop_instance_uid].add(stack.header)
+            self._stacks[stack.header.ref.sop_instance_uid] = stack.uids
+            self._stacked.update(dict.fromkeys(stack.uids, stack.header))
+        chosen = sorted((_one(v) for v in versions.values()), key=_place)
         self._instances = {header.ref.sop_instance_uid: header for header in chosen}
         self._versions = {uid: len(found) for uid, found in versions.items()}
         self._series: dict[str, list[InstanceHeader]] = defaultdict(list)
@@ -76,8 +98,13 @@ class ReferenceGraph:
         return tuple(self._instances.values())
 
     def header(self, uid: str) -> InstanceHeader | None:
-        """Return the instance with this SOP Instance UID, if it is there."""
-        return self._instances.get(InstanceUID(uid))
+        """Return the instance with this SOP Instance UID, or the one that stands for it, if there."""
+        return self._instances.get(InstanceUID(uid)) or self._stacked.get(uid)
+
+    def uids(self, header: InstanceHeader) -> Sequence[str]:
+        """Return the SOP Instance UIDs that a header of this graph stands for: mostly its own."""
+        own = header.ref.sop_instance_uid
+        return self._stacks.get(own, (own,))
 
     def versions(self, uid: str) -> int:
         """Return how many different headers were given for this SOP Instance UID."""
@@ -133,6 +160,11 @@ def frames_of(header: InstanceHeader) -> tuple[str, ...]:
     """Return the frames of reference an instance is in or ties, its own first, each once."""
     own = (header.frame_of_reference_uid,) if header.frame_of_reference_uid else ()
     return tuple(dict.fromkeys((*own, *header.targets(Relation.FRAME_OF_REFERENCE))))
+
+
+def _place(header: InstanceHeader) -> tuple[str, str, str]:
+    ref = header.ref
+    return ref.study_instance_uid, ref.series_instance_uid, ref.sop_instance_uid
 
 
 def _one(versions: set[InstanceHeader]) -> InstanceHeader:

@@ -12,7 +12,9 @@ from pydantic import BaseModel, Field
 
 from dicomcore import render
 from dicomcore.errors import NotFound
+from dicomcore.model import InstanceHeader
 from dicomcore.ports import IndexDb, IndexedInstance
+from dicomcore.references import Stack
 from dicomcore.tree import build_trees
 from dicomcore.uids import parse_instance_uid
 from dicomio.http import (
@@ -235,22 +237,24 @@ class _Handlers:
         return self._rebuild.report
 
     async def _tree(self, patient_id: str, written: Literal["json", "text"]) -> web.StreamResponse:
-        instances, conflicts = await asyncio.gather(
-            self._index.of_patient(patient_id), self._index.conflicts(patient_id)
+        (headers, stacks), conflicts = await asyncio.gather(
+            self._index.headers_of(patient_id), self._index.conflicts(patient_id)
         )
-        if not instances:
+        if not headers and not stacks:
             raise NotFound("no such patient in the index")
-        body = await asyncio.to_thread(_written, instances, conflicts, written)
+        body = await asyncio.to_thread(_written, headers, stacks, conflicts, written)
         media_type = "application/json" if written == "json" else "text/plain"
         charset = None if written == "json" else "utf-8"
         return web.Response(body=body, content_type=media_type, charset=charset)
 
 
 def _written(
-    instances: Sequence[IndexedInstance], conflicts: frozenset[str], written: str
+    headers: Sequence[InstanceHeader],
+    stacks: Sequence[Stack],
+    conflicts: frozenset[str],
+    written: str,
 ) -> bytes:
-    headers = [one.header for one in instances if one.header is not None]
-    [tree] = build_trees(headers, conflicts=conflicts)
+    [tree] = build_trees(headers, conflicts=conflicts, stacks=stacks)
     return render.to_json(tree) if written == "json" else render.text(tree).encode()
 
 

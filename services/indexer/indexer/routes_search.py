@@ -9,7 +9,7 @@ from typing import TypeVar
 from dicomcore.ports import FoundInstance, IndexDb
 from dicomcore.query import Query, parse_term
 from dicomcore.tagpath import Path, parse_path, path_in_words
-from dicomio.http import AnyRoute, Call, Nothing, Route, decode_cursor, encode_cursor
+from dicomio.http import AnyRoute, Call, Nothing, Role, Route, decode_cursor, encode_cursor
 from indexer.answers import (
     Hit,
     Hits,
@@ -38,6 +38,7 @@ def search_routes(index: IndexDb) -> Sequence[AnyRoute]:
             template="/v1/search",
             handler=handlers.search,
             operation_id="search",
+            role=Role.READER,
             summary="Instances of which every term holds, by any tag, also inside sequences",
             responses={200: Hits},
             query=SearchQuery,
@@ -49,6 +50,7 @@ def search_routes(index: IndexDb) -> Sequence[AnyRoute]:
             template="/v1/values",
             handler=handlers.values,
             operation_id="listValues",
+            role=Role.READER,
             summary="The distinct values of an attribute, and of how many instances each is",
             responses={200: Values},
             query=ValuesQuery,
@@ -60,6 +62,7 @@ def search_routes(index: IndexDb) -> Sequence[AnyRoute]:
             template="/v1/studies",
             handler=handlers.studies,
             operation_id="listStudies",
+            role=Role.READER,
             summary="Studies with at least one readable instance",
             responses={200: Studies},
             query=Filtered,
@@ -71,6 +74,7 @@ def search_routes(index: IndexDb) -> Sequence[AnyRoute]:
             template="/v1/series",
             handler=handlers.series,
             operation_id="listSeries",
+            role=Role.READER,
             summary="Series with at least one readable instance",
             responses={200: SeriesList},
             query=Filtered,
@@ -82,6 +86,7 @@ def search_routes(index: IndexDb) -> Sequence[AnyRoute]:
             template="/v1/instances",
             handler=handlers.instances,
             operation_id="listInstances",
+            role=Role.READER,
             summary="Readable versions of instances",
             responses={200: Instances},
             query=Filtered,

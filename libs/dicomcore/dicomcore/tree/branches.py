@@ -185,7 +185,7 @@ class Branches:
         *,
         by_frame: bool = False,
     ) -> SeriesNode:
-        uids = [header.ref.sop_instance_uid for header in found]
+        uids = [uid for header in found for uid in self.graph.uids(header)]
         self._placed.update(uids)
         first = found[0] if found else None
         dates = sorted(filter(None, (_date(header) for header in found)))
@@ -195,7 +195,7 @@ class Branches:
             modality="" if first is None else first.modality,
             description="" if first is None else first.series_description,
             date=dates[0] if dates else "",
-            number_of_instances=len(found),
+            number_of_instances=len(uids),
             number_referenced=len(referenced),
             missing_uids=tuple(u for u in referenced if self.graph.header(u) is None),
             by_frame=by_frame,

@@ -18,7 +18,7 @@ from dicomcore.model import (
     RtImageDetails,
     StructureSetDetails,
 )
-from dicomcore.references import ReferenceGraph
+from dicomcore.references import ReferenceGraph, Stack
 from dicomcore.tree.branches import Branches
 from dicomcore.tree.nodes import FlatInstance, FlatSeries, PatientTree, SeriesNode, Unconnected
 from dicomcore.tree.plan_branch import PlanBranch
@@ -27,7 +27,10 @@ _FIRST_MODALITIES = ("CT", "MR", "PT")
 
 
 def build_trees(
-    headers: Iterable[InstanceHeader], *, conflicts: Collection[str] = ()
+    headers: Iterable[InstanceHeader],
+    *,
+    conflicts: Collection[str] = (),
+    stacks: Iterable[Stack] = (),
 ) -> tuple[PatientTree, ...]:
     """Return one tree for each Patient ID (0010,0020), ordered by it.
 
@@ -38,18 +41,22 @@ def build_trees(
     conflicts
         SOP Instance UIDs under which different bytes are kept; different headers of one UID are
         seen without being told.
+    stacks
+        Images that are not among `headers`, in any order; the tree is the same as with their headers.
     """
-    patients: dict[str, list[InstanceHeader]] = defaultdict(list)
+    patients: dict[str, tuple[list[InstanceHeader], list[Stack]]] = defaultdict(lambda: ([], []))
     for header in headers:
-        patients[header.patient_id].append(header)
+        patients[header.patient_id][0].append(header)
+    for stack in stacks:
+        patients[stack.header.patient_id][1].append(stack)
     told = frozenset(conflicts)
-    return tuple(_tree(patient_id, patients[patient_id], told) for patient_id in sorted(patients))
+    return tuple(
+        _tree(patient_id, ReferenceGraph(*patients[patient_id]), told)
+        for patient_id in sorted(patients)
+    )
 
 
-def _tree(
-    patient_id: str, headers: Iterable[InstanceHeader], conflicts: frozenset[str]
-) -> PatientTree:
-    graph = ReferenceGraph(headers)
+def _tree(patient_id: str, graph: ReferenceGraph, conflicts: frozenset[str]) -> PatientTree:
     branches = Branches(graph, conflicts)
     plans = sorted(graph.of_kind(Kind.PLAN), key=_plan_order)
     nodes = tuple(PlanBranch(branches, plan).node() for plan in plans)
@@ -57,7 +64,7 @@ def _tree(
     return PatientTree(
         patient_id=patient_id,
         patient_name=names[0] if names else "",
-        number_of_instances=len(graph.headers),
+        number_of_instances=sum(len(graph.uids(header)) for header in graph.headers),
         plans=nodes,
         unconnected=_unconnected(branches),
         series=_flat(branches),
@@ -109,17 +116,15 @@ def _flat(branches: Branches) -> tuple[FlatSeries, ...]:
             series_instance_uid=uid,
             study_instance_uid=found[0].ref.study_instance_uid,
             modality=found[0].modality,
-            instances=tuple(
-                FlatInstance(
-                    h.ref.sop_instance_uid,
-                    label_of(h),
-                    branches.in_conflict(h.ref.sop_instance_uid),
-                )
-                for h in found
-            ),
+            instances=tuple(_instances(branches, found)),
         )
         for uid, found in series.items()
     )
+
+
+def _instances(branches: Branches, series: Iterable[InstanceHeader]) -> Iterable[FlatInstance]:
+    labels = {uid: label_of(header) for header in series for uid in branches.graph.uids(header)}
+    return (FlatInstance(uid, labels[uid], branches.in_conflict(uid)) for uid in sorted(labels))
 
 
 def label_of(header: InstanceHeader) -> str:

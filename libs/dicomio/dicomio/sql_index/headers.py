@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import fields, replace
 
 from dicomcore.errors import InvalidRequest, Unreadable
 from dicomcore.header import header_from_json, header_to_json
 from dicomcore.model import ImageDetails, InstanceHeader
+from dicomcore.references import Stack
 from dicomcore.uids import InstanceRef, InstanceUID
 
 _NO_NUMBER = None
 _SHARED = tuple(f.name for f in fields(InstanceHeader) if f.name not in ("ref", "details"))
 _BLANK = InstanceUID("0")
 
+_Maker = Callable[[InstanceUID, int | None], InstanceHeader]
 Numbered = tuple[int, int | None]
 """Which template, and Instance Number (0020,0013) where the template is of an image."""
 
@@ -52,15 +54,40 @@ def unpack_headers(blob: bytes, uids: Sequence[str]) -> Iterator[InstanceHeader]
     Unreadable
         Not what `pack_headers` wrote, or of other instances.
     """
-    try:
-        written, each = json.loads(zlib.decompress(blob))
-    except (zlib.error, ValueError) as exc:
-        raise Unreadable("not packed headers", size_bytes=len(blob)) from exc
-    if len(each) != len(uids):
-        raise Unreadable("packed headers of other instances", headers=len(each))
-    makers = [_maker(header_from_json(text.encode())) for text in written]
+    makers, each = _opened(blob, len(uids))
     for uid, (number, instance_number) in zip(uids, each, strict=True):
         yield makers[number](InstanceUID(uid), instance_number)
+
+
+def unpack_stacks(
+    blob: bytes, uids: Sequence[str], apart: Collection[str]
+) -> tuple[list[InstanceHeader], list[Stack]]:
+    """Return the headers as they are wanted for a tree: images as stacks, the others one by one.
+
+    Parameters
+    ----------
+    apart
+        SOP Instance UIDs that are wanted one by one: of which there are several versions.
+
+    Raises
+    ------
+    Unreadable
+        Not what `pack_headers` wrote, or of other instances.
+    """
+    makers, each = _opened(blob, len(uids))
+    single: list[InstanceHeader] = []
+    stacked: dict[int, list[str]] = {}
+    images = [isinstance(maker(_BLANK, None).details, ImageDetails) for maker in makers]
+    for uid, (number, instance_number) in zip(uids, each, strict=True):
+        if images[number] and uid not in apart:
+            stacked.setdefault(number, []).append(uid)
+        else:
+            single.append(makers[number](InstanceUID(uid), instance_number))
+    stacks = [
+        Stack(makers[number](InstanceUID(some[0]), None), tuple(some))
+        for number, some in stacked.items()
+    ]
+    return single, stacks
 
 
 def merge_headers(blobs: Sequence[bytes], counts: Sequence[int]) -> bytes:
@@ -71,6 +98,16 @@ def merge_headers(blobs: Sequence[bytes], counts: Sequence[int]) -> bytes:
     for blob, count in zip(blobs, counts, strict=True):
         headers.extend(unpack_headers(blob, ["0"] * count))
     return pack_headers(headers)
+
+
+def _opened(blob: bytes, count: int) -> tuple[Sequence[_Maker], Sequence[Numbered]]:
+    try:
+        written, each = json.loads(zlib.decompress(blob))
+    except (zlib.error, ValueError) as exc:
+        raise Unreadable("not packed headers", size_bytes=len(blob)) from exc
+    if len(each) != count:
+        raise Unreadable("packed headers of other instances", headers=len(each))
+    return [_maker(header_from_json(text.encode())) for text in written], each
 
 
 def _json(header: InstanceHeader) -> str:
@@ -99,7 +136,7 @@ def _template(header: InstanceHeader) -> InstanceHeader:
     return replace(header, ref=ref, details=details)
 
 
-def _maker(template: InstanceHeader) -> Callable[[InstanceUID, int | None], InstanceHeader]:
+def _maker(template: InstanceHeader) -> _Maker:
     """Return what makes the headers of one template; a patient may have 100,000 of them."""
     study, series = template.ref.study_instance_uid, template.ref.series_instance_uid
     details = template.details

@@ -11,6 +11,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from dicomcore.errors import IndexUnavailable
+from dicomcore.model import InstanceHeader
 from dicomcore.ports import (
     FoundInstance,
     FoundPage,
@@ -25,6 +26,7 @@ from dicomcore.ports import (
     ValueCount,
 )
 from dicomcore.query import Query
+from dicomcore.references import Stack
 from dicomcore.tagpath import Path as TagPath
 from dicomcore.uids import InstanceUID
 from dicomio.sql_index import hierarchy, listings, packing, queries
@@ -98,6 +100,11 @@ class SqlIndex:
         """Return every readable version of every instance of a patient, by object key."""
         stored = await self._read(lambda connection: queries.of_patient(connection, patient_id))
         return await asyncio.to_thread(queries.instances, stored)
+
+    async def headers_of(self, patient_id: str) -> tuple[Sequence[InstanceHeader], Sequence[Stack]]:
+        """Return the headers of a patient's readable versions, images that differ little as stacks."""
+        stored = await self._read(lambda connection: queries.for_tree(connection, patient_id))
+        return await asyncio.to_thread(queries.headers, stored)
 
     async def conflicts(self, patient_id: str) -> frozenset[str]:
         """Return the patient's SOP Instance UIDs with more than one version, wherever those are."""

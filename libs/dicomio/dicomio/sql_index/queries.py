@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +11,8 @@ from sqlalchemy import Connection, distinct, func, select
 from dicomcore.keys import parse_object_key
 from dicomcore.model import InstanceHeader, Level, Relation
 from dicomcore.ports import IncomingReference, IndexCounts, IndexedInstance, PatientSummary
-from dicomio.sql_index.headers import unpack_headers
+from dicomcore.references import Stack
+from dicomio.sql_index.headers import unpack_headers, unpack_stacks
 from dicomio.sql_index.rows import Facts, to_instance
 from dicomio.sql_index.schema import conflict, instance, patient, series, study
 from dicomio.sql_index.segments import unpack_ids
@@ -77,6 +79,32 @@ def of_patient(connection: Connection, patient_id: str) -> Stored:
     order = sorted(facts.items(), key=lambda one: one[1].object_key)
     segments = _segments(connection, sorted({row[-1] for row in found}))
     return Stored(dict(order), segments, {row[0]: row[1] for row in found})
+
+
+def for_tree(connection: Connection, patient_id: str) -> Stored:
+    """Return a patient's segments, and the SOP Instance UIDs in them, without facts of versions."""
+    found = rows(
+        connection,
+        "SELECT i.id, i.sop_uid, i.series FROM patient p JOIN study t ON t.patient = p.id"
+        " JOIN series s ON s.study = t.id JOIN instance i ON i.series = s.id"
+        " WHERE p.patient_id = ?",
+        storable(patient_id),
+    )
+    segments = _segments(connection, sorted({row[2] for row in found}))
+    return Stored({}, segments, {row[0]: row[1] for row in found})
+
+
+def headers(stored: Stored) -> tuple[list[InstanceHeader], list[Stack]]:
+    """Return what a tree is made of: images in stacks, one header for each other version."""
+    several = {uid for uid, count in Counter(stored.uids.values()).items() if count > 1}
+    single: list[InstanceHeader] = []
+    stacks: list[Stack] = []
+    for blob, packed in stored.segments:
+        uids = [stored.uids[one] for one in unpack_ids(blob)]
+        some, more = unpack_stacks(packed, uids, several)
+        single += some
+        stacks += more
+    return single, stacks
 
 
 def _segments(connection: Connection, series_ids: Sequence[int]) -> list[Blobs]:
