@@ -10,7 +10,7 @@ from dicomcore.dimse import status_of
 from dicomcore.errors import DicomToolsError
 from dicomcore.keys import INSTANCES, parse_object_key
 from dicomcore.ports import ObjectStore, Pacs
-from dicomcore.received import Received
+from dicomcore.received import Received, StoredInstance
 from dicomio.directory_store import DirectoryStore
 from dicomio.landing import Lander
 from qr_gateway.retrieval.executor import Parts, retrieve
@@ -22,17 +22,23 @@ QUICK = Limits(backoff_s=0.01)
 
 @dataclass
 class Site:
-    """Our side of a retrieval: a store, and whoever lands in it; nobody is told."""
+    """Our side of a retrieval: a store, whoever lands in it, and what was announced."""
 
     folder: Path
     limits: Limits = QUICK
     destination: str = "RECEIVER"
     saved: list[bytes] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
+    announced: list[str] = field(default_factory=list)
+    """SOP Instance UIDs, each time one was announced."""
 
     def __post_init__(self) -> None:
         self.store: ObjectStore = DirectoryStore(self.folder)
-        self.lander = Lander(self.store, lambda _stored, _ae: None)
+        self.lander = Lander(self.store, self.announce)
+
+    def announce(self, stored: StoredInstance, _calling_ae_title: str) -> None:
+        """Hold an announcement."""
+        self.announced.append(str(stored.key.ref.sop_instance_uid))
 
     def receive(self, received: Received) -> int:
         """Land one instance of a C-GET; the status that answers it."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from dicomcore.errors import ObjectStoreUnavailable
+from dicomcore.errors import BusUnavailable, ObjectStoreUnavailable, Unavailable
 from dicomcore.ports import QueryLevel
+from dicomcore.received import StoredInstance
 from dicomio.directory_store import DirectoryStore
 from dicomtools.demo.patients import twelve_plans
 from dicomtools.demo.sizes import SMALL
@@ -20,6 +21,10 @@ from tests.retrieving import Site, closure_bytes, uids
 
 PATIENT = twelve_plans(sizes=SMALL)
 LABELS = sorted({plan.label for plan in PATIENT.plans})
+
+
+class Killed(BaseException):
+    """The process is gone."""
 
 
 @dataclass
@@ -214,9 +219,6 @@ def test_cancelling_ends_soon_and_keeps_what_has_landed(bench):
 
 @pytest.mark.parametrize("after", [1, 7, 30])
 def test_a_killed_run_goes_on_where_it_was_and_moves_nothing_twice(bench, after):
-    class Killed(BaseException):
-        pass
-
     def killed() -> bool:
         if len(bench.pacs.sent) >= after:
             raise Killed
@@ -229,6 +231,63 @@ def test_a_killed_run_goes_on_where_it_was_and_moves_nothing_twice(bench, after)
     assert report.progress.state is State.COMPLETE
     assert uids(report) == PATIENT.closure("PROST_7F")
     assert len(bench.pacs.sent) == len(set(bench.pacs.sent))
+
+
+class DyingBench(Bench):
+    """Its receiver dies between PUT and announcement, once for each of some instances."""
+
+    dies: set[str]
+    kills: bool = False
+
+    def announce(self, stored: StoredInstance, calling_ae_title: str) -> None:
+        uid = str(stored.key.ref.sop_instance_uid)
+        if uid in self.dies:
+            self.dies.discard(uid)
+            raise Killed if self.kills else BusUnavailable("the bus does not answer")
+        super().announce(stored, calling_ae_title)
+
+
+@pytest.mark.parametrize("method", ["move", "get"])
+def test_what_landed_while_its_receiver_died_is_announced_and_not_moved_again(tmp_path, method):
+    bench = DyingBench(tmp_path)
+    bench.dies = set(sorted(PATIENT.closure("VMAT_B"))[::4])
+    died = set(bench.dies)
+
+    report = bench.run(plan_label="VMAT_B", method=method)
+
+    assert report.progress.state is State.COMPLETE
+    assert died <= set(bench.announced) == bench.landed()
+    assert len(bench.pacs.sent) == len(set(bench.pacs.sent))
+
+
+def test_what_landed_when_gateway_and_receiver_died_together_is_announced_by_the_next_run(tmp_path):
+    bench = DyingBench(tmp_path)
+    bench.kills = True
+    (last, *_) = sorted(PATIENT.closure("VMAT_B"))
+    bench.dies = {last}
+
+    with pytest.raises(Killed):
+        bench.run(plan_label="VMAT_B")
+    report = bench.run(plan_label="VMAT_B", saved=bench.saved[-1])
+
+    assert report.progress.state is State.COMPLETE
+    assert set(bench.announced) == bench.landed()
+    assert len(bench.pacs.sent) == len(set(bench.pacs.sent))
+
+
+def test_an_undisturbed_retrieval_announces_each_instance_once(bench):
+    bench.run(plan_label="VMAT_B")
+
+    assert sorted(bench.announced) == sorted(bench.landed())
+
+
+def test_a_bus_that_stays_away_keeps_the_job_for_later(tmp_path):
+    class Mute(Bench):
+        def announce(self, stored: StoredInstance, _calling_ae_title: str) -> None:
+            raise BusUnavailable("the bus does not answer")
+
+    with pytest.raises(Unavailable):
+        Mute(tmp_path).run(plan_label="NO_STRUCT")
 
 
 def test_a_memory_that_cannot_be_read_is_found_out_again(bench):

@@ -11,7 +11,13 @@ from dataclasses import replace
 
 import structlog
 
-from dicomcore.errors import InvalidInstance, InvalidRequest, PeerRefused, Rejected
+from dicomcore.errors import (
+    InvalidInstance,
+    InvalidRequest,
+    PeerRefused,
+    Rejected,
+    Unavailable,
+)
 from dicomcore.planner import (
     Fetch,
     Finished,
@@ -25,6 +31,7 @@ from dicomcore.planner import (
 )
 from dicomcore.planner.demand import UNREADABLE
 from dicomcore.uids import InstanceRef
+from dicomio.relanding import received_again
 from dicomio.stored_header import fetch_header
 from qr_gateway.retrieval.model import Progress, Report, RetrievalRequest, State
 from qr_gateway.retrieval.reporting import make_report
@@ -36,6 +43,8 @@ from qr_gateway.retrieval.transfers import Cancelled, Parts, PeerGone, Transfers
 __all__ = ["Parts", "retrieve"]
 
 log = structlog.get_logger(__name__)
+
+OUT_OF_RESOURCES = 0xA700
 
 _WORDS = {
     Stage.PLANS: "plans",
@@ -74,8 +83,9 @@ def retrieve(
 
     Raises
     ------
-    ObjectStoreUnavailable, and what `save` raises
-        The job can be run again later: nothing is lost.
+    Unavailable
+        The store, or whoever must hold an announcement, is away; or `save` could not. The job can be
+        run again later: nothing is lost.
     """
     tally = Tally(saved, save, progress, parts.limits)
     return _Retrieval(request, parts, tally, cancelled).run()
@@ -119,9 +129,16 @@ class _Retrieval:
 
     def _begin(self) -> None:
         self._tally.begin("query", ())
+        self._tally.keep()  # from now on a second run can tell that there was a first
         catalogue = self._survey.patient(self._request.patient_id)
         for study in sorted({s.study_instance_uid for s in catalogue.series.values()}):
-            self._shelf.look_at_study(study)
+            before = self._shelf.look_at_study(study)
+            if self._tally.resumed:
+                self._tally.saved.doubtful.update(
+                    landed.object_key
+                    for landed in before
+                    if landed.ref.sop_instance_uid not in self._tally.saved.moved
+                )
         for series in catalogue.series:
             if series in self._tally.saved.unlistable:
                 catalogue = catalogue.with_unlistable(series)
@@ -205,8 +222,21 @@ class _Retrieval:
         self._tally.say(self._gone)
         log.warning("peer_lost")
 
+    def _announce_again(self) -> None:
+        """Land once more what may have landed without being announced: same object, new event."""
+        for key in sorted(self._tally.saved.doubtful):
+            try:
+                status = self._parts.receive(received_again(self._parts.store, key))
+            except Rejected as exc:
+                log.warning("stored_instance_not_announced", object_key=key, problem=exc.sentence)
+                continue
+            if status & 0xFF00 == OUT_OF_RESOURCES:
+                raise Unavailable("an instance cannot be announced now", object_key=key)
+        self._tally.saved.doubtful.clear()
+
     def _report(self, finished: Finished | None, state: State | None) -> Report:
         self._tally.keep()
+        self._announce_again()
         report = make_report(
             finished.outcome if finished else None,
             state,

@@ -23,6 +23,8 @@ class Saved(BaseModel):
 
     moved: dict[str, int] = {}
     """SOP Instance UID → size in bytes, of what landed through this job."""
+    doubtful: set[str] = set()
+    """Keys of objects that landed while something went wrong: they may not have been announced."""
     given_up: dict[str, str] = {}
     moved_series: set[str] = set()
     unlistable: set[str] = set()
@@ -44,6 +46,8 @@ class Tally:
         limits: Limits,
     ) -> None:
         self.saved = _parse(saved)
+        self.resumed = saved is not None
+        """Whether an earlier run of this job ended without a report: killed, or the store away."""
         self.step = ""
         self.wanted: set[str] = set()
         self.landed = 0

@@ -29,6 +29,7 @@ from qr_gateway.retrieval.tally import Tally
 
 log = structlog.get_logger(__name__)
 
+SUCCESS = 0x0000
 LOOK_EVERY_S = 1.0
 UNREACHABLE_LIMIT = 3
 """Requests in a row given up without any answer, after which the peer counts as gone."""
@@ -94,6 +95,8 @@ class Transfers:
         self._cancelled = cancelled
         self._unreachable = 0
         self._looked_s = 0.0
+        self._arrived: list[Landed] = []
+        """What landed through the request at hand."""
 
     def fetch(self, wants: Iterable[Want], counts: Mapping[SeriesUID, int | None]) -> None:
         """Have every want land, or give it up with a reason in the tally.
@@ -153,10 +156,12 @@ class Transfers:
         if errand.attempt > 1:
             self.back_off(errand.attempt)
         errand = replace(errand, uids=missing)
-        landed_before = self._landed_count(errand)
+        self._arrived.clear()
         answer = self._send(errand)
-        self._tally.came(self._look(errand))
-        came = self._landed_count(errand) - landed_before
+        self._look(errand)
+        if answer.status != SUCCESS:
+            self._doubt()
+        came = len(self._arrived)
         still = self._missing(errand)
         result = Result(
             level=errand.level,
@@ -246,7 +251,8 @@ class Transfers:
         except PeerUnavailable as exc:
             return Answer(None, sentence=str(exc))
         if self._cancelled():
-            self._tally.came(self._look(errand))
+            self._look(errand)
+            self._doubt()
             raise Cancelled
         return Answer(outcome.status, outcome)
 
@@ -263,7 +269,7 @@ class Transfers:
                 progress=lambda _: self._glance(errand),
                 cancelled=self._cancelled,
             )
-            self._tally.came(self._look(errand))
+            self._look(errand)
             if errand.uids and not self._missing(errand):
                 break
         if outcome is None:
@@ -274,21 +280,28 @@ class Transfers:
         """Progress came from the peer: see what landed, now and then."""
         now = time.monotonic()
         if now - self._looked_s >= LOOK_EVERY_S:
-            self._tally.came(self._look(errand))
+            self._look(errand)
             self._looked_s = time.monotonic()
 
-    def _look(self, errand: Errand) -> tuple[Landed, ...]:
+    def _look(self, errand: Errand) -> None:
         if errand.level is QueryLevel.STUDY:
-            return self._shelf.look_at_study(errand.study)
-        return self._shelf.look_at_series(errand.study, errand.series)
+            new = self._shelf.look_at_study(errand.study)
+        else:
+            new = self._shelf.look_at_series(errand.study, errand.series)
+        self._arrived += new
+        self._tally.came(new)
+
+    def _doubt(self) -> None:
+        """The request did not end well: what it brought may have landed without being announced.
+
+        Whoever receives announces between the PUT and the answer. If it dies there, the object is in
+        the store and the sender is told of a failure; it would send again, and the second landing would
+        announce. But we ask only for what is missing, so we must see to the announcement.
+        """
+        self._tally.saved.doubtful.update(landed.object_key for landed in self._arrived)
 
     def _missing(self, errand: Errand) -> tuple[InstanceUID, ...]:
         return tuple(u for u in errand.uids if self._shelf.find(errand.series, u) is None)
-
-    def _landed_count(self, errand: Errand) -> int:
-        if errand.level is QueryLevel.STUDY:
-            return sum(len(landed) for landed in self._shelf.by_series.values())
-        return len(self._shelf.by_series.get(errand.series, {}))
 
     def _shortfall(self, errand: Errand, answer: Answer) -> int:
         """What is missing of a series that the PACS does not list: on its count, or its word."""
