@@ -9,14 +9,15 @@ from pydantic import TypeAdapter, ValidationError
 from dicomcore.errors import Unreadable
 from dicomcore.tree.lines import patient_lines
 from dicomcore.tree.nodes import FlatInstance, PatientTree
-from dicomcore.tree.words import VERSIONS, below, count, line, plain
+from dicomcore.tree.words import INDENT, VERSIONS, below, count, line, plain
 
 _JSON = TypeAdapter(PatientTree)
 
 
 def text(tree: PatientTree) -> str:
     """Return the tree as lines, each ended by a newline, indented by two."""
-    return _joined((_patient(tree), *below(patient_lines(tree))))
+    lines = (INDENT * (line.depth + 1) + line.text for line in patient_lines(tree))
+    return _joined((_patient(tree), *lines))
 
 
 def flat(tree: PatientTree, paths: Mapping[str, Sequence[str]] | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from dicomcore.model import (
     DoseDetails,
@@ -26,24 +27,37 @@ from dicomcore.tree.nodes import (
     TreatedNode,
     Unconnected,
 )
-from dicomcore.tree.words import VERSIONS, below, count, date, line, plain
+from dicomcore.tree.words import VERSIONS, count, date, line, plain
 
 NAMED_UIDS = 3
 """So many missing images of a series are named in the text; JSON has them all."""
 
+
+class Line(NamedTuple):
+    """One line of a tree."""
+
+    text: str
+    depth: int = 0
+    """How many levels below the patient, from 0."""
+    missing: bool = False
+    """It tells what is referenced and not there."""
+    conflict: bool = False
+    """It tells of different bytes under one SOP Instance UID."""
+
+
 # ── a patient ───────────────────────────────────────────────────────────────────────────────
 
 
-def patient_lines(tree: PatientTree) -> Iterator[str]:
-    """Yield the lines below a patient, without line ends."""
+def patient_lines(tree: PatientTree) -> Iterator[Line]:
+    """Yield the lines below a patient."""
     for plan in tree.plans:
         yield from _plan(plan)
     if tree.unconnected != Unconnected():
-        yield "Not connected to any plan:"
-        yield from below(_unconnected(tree.unconnected))
+        yield Line("Not connected to any plan:")
+        yield from _below(_unconnected(tree.unconnected))
 
 
-def _unconnected(rest: Unconnected) -> Iterator[str]:
+def _unconnected(rest: Unconnected) -> Iterator[Line]:
     for structure_set in rest.structure_sets:
         yield from _structure_set(structure_set)
     for dose in rest.doses:
@@ -63,24 +77,24 @@ def _unconnected(rest: Unconnected) -> Iterator[str]:
 # ── a plan ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _plan(node: PlanNode) -> Iterator[str]:
+def _plan(node: PlanNode) -> Iterator[Line]:
     details = node.instance.details
     plan = details if isinstance(details, PlanDetails) else PlanDetails()
     label = plain(plan.label) or "(no label)"
     intent = f" ({plain(plan.intent)})" if plan.intent else ""
     machines = dict.fromkeys(plain(beam.machine) for beam in plan.beams if beam.machine)
-    yield line(
+    yield _of(
+        node.instance,
         f"Plan: {label}{intent}",
         plain(plan.approval_status) or "no approval status",
         date(plan.date),
         _prescription(plan),
         *(f"machine {machine}" for machine in machines),
-        _conflict(node.instance),
     )
-    yield from below(_in_plan(node))
+    yield from _below(_in_plan(node))
 
 
-def _in_plan(node: PlanNode) -> Iterator[str]:
+def _in_plan(node: PlanNode) -> Iterator[Line]:
     for related in node.related_plans:
         yield _related(related)
     for structure_set in node.structure_sets:
@@ -112,36 +126,34 @@ def _prescription(plan: PlanDetails) -> str:
     return f"{doses} in {in_fractions}" if doses else in_fractions
 
 
-def _related(related: RelatedPlan) -> str:
+def _related(related: RelatedPlan) -> Line:
     details = related.instance.details
     label = plain(details.label) if isinstance(details, PlanDetails) else ""
     relationship = f" ({plain(related.relationship)})" if related.relationship else ""
-    return f"Related plan: {label or '(no label)'}{relationship}"
+    return Line(f"Related plan: {label or '(no label)'}{relationship}")
 
 
-def _structure_set(node: StructureSetNode) -> Iterator[str]:
+def _structure_set(node: StructureSetNode) -> Iterator[Line]:
     details = node.instance.details
     structure_set = details if isinstance(details, StructureSetDetails) else StructureSetDetails()
-    yield line(
+    yield _of(
+        node.instance,
         f"Structure set: {plain(structure_set.label) or '(no label)'}",
         plain(structure_set.approval_status),
         date(structure_set.date),
-        _conflict(node.instance),
     )
-    yield from below(_image_series(node.image_series))
-    yield from below(_missing(node.missing))
+    yield from _below(_image_series(node.image_series))
+    yield from _below(_missing(node.missing))
 
 
-def _beam(node: BeamNode) -> Iterator[str]:
+def _beam(node: BeamNode) -> Iterator[Line]:
     beam = node.beam
-    yield line(
-        f"Beam {_of_beam(beam.number, beam.name)}",
-        plain(beam.delivery_type),
-        f"machine {plain(beam.machine)}" if beam.machine else "",
-    )
-    yield from below(_rt_images(node.drrs, node.rt_images))
-    yield from below(_treated(record) for record in node.records)
-    yield from below(_missing(node.missing))
+    machine = f"machine {plain(beam.machine)}" if beam.machine else ""
+    facts = (f"Beam {_of_beam(beam.number, beam.name)}", plain(beam.delivery_type), machine)
+    yield Line(line(*facts))
+    yield from _below(_rt_images(node.drrs, node.rt_images))
+    yield from _below(_treated(record) for record in node.records)
+    yield from _below(_missing(node.missing))
 
 
 def _of_beam(number: int | None, name: str) -> str:
@@ -149,11 +161,11 @@ def _of_beam(number: int | None, name: str) -> str:
     return f"{shown} ({plain(name)})" if name else shown
 
 
-def _rt_images(drrs: Iterable[Leaf], others: Iterable[Leaf]) -> Iterator[str]:
+def _rt_images(drrs: Iterable[Leaf], others: Iterable[Leaf]) -> Iterator[Line]:
     for word, images in (("Live", drrs), ("Static", others)):
         for image in images:
             details = image.details if isinstance(image.details, RtImageDetails) else None
-            yield line(f"{word}: {_rt_image(details)}", *_rt_image_facts(details), _conflict(image))
+            yield _of(image, f"{word}: {_rt_image(details)}", *_rt_image_facts(details))
 
 
 def _rt_image(details: RtImageDetails | None) -> str:
@@ -170,58 +182,58 @@ def _rt_image_facts(details: RtImageDetails | None) -> Iterator[str]:
         yield date(details.date)
 
 
-def _treated(node: TreatedNode) -> str:
+def _treated(node: TreatedNode) -> Line:
     record = node.instance.details
     day = date(record.date) if isinstance(record, RecordDetails) else ""
     if node.beam is None:
-        return line("Treatment record", day, _conflict(node.instance))
+        return _of(node.instance, "Treatment record", day)
     fraction = node.beam.fraction_number
-    return line(
+    return _of(
+        node.instance,
         f"Beam {_of_beam(node.beam.number, node.beam.name)}",
         "no fraction number" if fraction is None else f"fraction {fraction}",
         day,
-        _conflict(node.instance),
     )
 
 
-def _dose(node: DoseNode) -> Iterator[str]:
+def _dose(node: DoseNode) -> Iterator[Line]:
     details = node.instance.details
     dose = details if isinstance(details, DoseDetails) else DoseDetails()
     beams = ", ".join(str(number) for number in dose.beam_numbers)
-    yield line(
+    yield _of(
+        node.instance,
         f"Dose: {plain(dose.summation_type) or 'no summation type'}",
         f"beam {beams}" if beams else "",
-        _conflict(node.instance),
     )
-    yield from below(_missing(node.missing))
+    yield from _below(_missing(node.missing))
 
 
-def _registration(node: RegistrationNode) -> Iterator[str]:
+def _registration(node: RegistrationNode) -> Iterator[Line]:
     details = node.instance.details
     known = details if isinstance(details, RegistrationDetails) else RegistrationDetails()
     name = plain(known.label) or plain(known.description) or "(no label)"
-    yield line(f"Registration: {name}", date(known.date), _conflict(node.instance))
+    yield _of(node.instance, f"Registration: {name}", date(known.date))
     for structure_set in node.structure_sets:
-        yield from below(_structure_set(structure_set))
-    yield from below(_image_series(node.image_series))
-    yield from below(_missing(node.missing))
+        yield from _below(_structure_set(structure_set))
+    yield from _below(_image_series(node.image_series))
+    yield from _below(_missing(node.missing))
 
 
 # ── series and what is missing ──────────────────────────────────────────────────────────────
 
 
-def _image_series(nodes: Iterable[SeriesNode], prefix: str = "") -> Iterator[str]:
+def _image_series(nodes: Iterable[SeriesNode], prefix: str = "") -> Iterator[Line]:
     for node in nodes:
         modality = plain(node.modality) or ("Images" if not prefix else "images")
         yield _series(f"{prefix}{modality}", node)
-        yield from below(_missing_images(node))
+        yield from _below(_missing_images(node))
 
 
-def _series(word: str, node: SeriesNode, noun: str = "image") -> str:
+def _series(word: str, node: SeriesNode, noun: str = "image") -> Line:
     uid = node.series_instance_uid
     there, referenced = node.number_of_instances, node.number_referenced
     number = count(there, noun) if there or not referenced else f"0 of {count(referenced, noun)}"
-    return line(
+    facts = (
         f"{word}: {number}",
         f"series {uid}" if uid else "series unknown",
         date(node.date),
@@ -229,23 +241,32 @@ def _series(word: str, node: SeriesNode, noun: str = "image") -> str:
         f"{VERSIONS} of {node.conflicts}" if node.conflicts else "",
         "" if there else "missing",
     )
+    return Line(line(*facts), missing=not there, conflict=node.conflicts > 0)
 
 
-def _missing_images(node: SeriesNode) -> Iterator[str]:
+def _missing_images(node: SeriesNode) -> Iterator[Line]:
     missing = node.missing_uids
     if not missing or (node.series_instance_uid and not node.number_of_instances):
         return  # nothing is missing, or all of a series is, which its line tells
     named = ", ".join(missing[:NAMED_UIDS])
     more = f" and {len(missing) - NAMED_UIDS} more" if len(missing) > NAMED_UIDS else ""
-    yield f"Missing: {len(missing)} of {count(node.number_referenced, 'image')}: {named}{more}"
+    number = f"{len(missing)} of {count(node.number_referenced, 'image')}"
+    yield Line(f"Missing: {number}: {named}{more}", missing=True)
 
 
-def _missing(nodes: Iterable[Missing]) -> Iterator[str]:
+def _missing(nodes: Iterable[Missing]) -> Iterator[Line]:
     for node in nodes:
         note = f" ({plain(node.note)})" if node.note else ""
         relation = node.relation.value.replace("_", " ").replace("drr", "DRR")
-        yield f"Missing: {relation} {node.uid}{note}"
+        yield Line(f"Missing: {relation} {node.uid}{note}", missing=True)
 
 
-def _conflict(leaf: Leaf) -> str:
-    return VERSIONS if leaf.conflict else ""
+def _of(leaf: Leaf, *facts: str) -> Line:
+    """Return the line of an instance."""
+    versions = VERSIONS if leaf.conflict else ""
+    return Line(line(*facts, versions), conflict=leaf.conflict)
+
+
+def _below(lines: Iterable[Line]) -> Iterator[Line]:
+    """Yield lines one level deeper."""
+    return (one._replace(depth=one.depth + 1) for one in lines)
