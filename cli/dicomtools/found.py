@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from dicomcore.query import Told
 from dicomcore.tagpath import Path, path_in_words, print_path
-from dicomtools.screen import plain
+from dicomtools.plain import plain
 
 MOST_VALUES = 1000
 """So many values of an attribute are counted one by one in the statistics."""

@@ -16,12 +16,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from qr_gateway.retrieval import model
 
-
-def plain(text: str) -> str:
-    """Return a text from elsewhere as one that can neither break a line nor speak to a terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)
-
-
 _UNITS = ("kB", "MB", "GB", "TB")
 
 

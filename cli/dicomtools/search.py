@@ -16,8 +16,8 @@ from dicomtools.folder.reading import FolderReading, How
 from dicomtools.folder.tasks import ValuesTask, decode_found
 from dicomtools.found import Listing
 from dicomtools.log_level import configure_logs
+from dicomtools.plain import plain
 from dicomtools.problems import CommandProblem
-from dicomtools.screen import plain
 from dicomtools.settings import Layer, cache_folder
 from dicomtools.skipped import Skipped
 

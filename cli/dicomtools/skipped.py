@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from dicomtools.screen import plain
+from dicomtools.plain import plain
 
 SHOWN_FILES = 10
 

@@ -20,7 +20,8 @@ from dicomcore.sending.values import (
     UnknownModel,
 )
 from dicomcore.tree.build import label_of
-from dicomtools.screen import plain, size_in_words
+from dicomtools.plain import plain
+from dicomtools.screen import size_in_words
 from qr_gateway.sending.executor import SendReport
 
 PathOf = Callable[[InstanceHeader], Path]

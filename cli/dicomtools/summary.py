@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from dicomcore.export import Manifest
-from dicomtools.screen import plain, size_in_words
+from dicomtools.plain import plain
+from dicomtools.screen import size_in_words
 from qr_gateway.retrieval.model import Missing, PlanReport, Report, RetrievalRequest, State
 from qr_gateway.retrieval.reporting import NO_PATIENT, NO_PLAN
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from fnmatch import translate
 from typing import NamedTuple
 
-from dicomcore.export import MANIFEST_NAME
 from dicomtools.work_folder import NAME as WORK_FOLDER
 
 ALL = "*.*"
+MANIFEST = "manifest.json"
+"""`dicomcore.export.MANIFEST_NAME`, without all that an export needs."""
 
 
 class Entry(NamedTuple):
@@ -49,7 +50,7 @@ def _below(folder: str, matches: Callable[[str], object]) -> Iterator[Entry]:
         try:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry)
-            elif entry.name != MANIFEST_NAME and matches(entry.name.lower()) and entry.is_file():
+            elif entry.name != MANIFEST and matches(entry.name.lower()) and entry.is_file():
                 facts = entry.stat()
                 yield Entry(entry.path, facts.st_size, facts.st_mtime_ns)
         except OSError:  # it went away in between

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 SHOWN_AFTER_S = 0.5
 """What takes less needs no bar. More than `dicomtools.folder.spread.ALONE_S`: processes start first."""
@@ -69,6 +69,9 @@ class Bar:
 
 
 def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     return Progress(
         BarColumn(),
         TextColumn("{task.completed}/{task.total} files"),

@@ -25,7 +25,6 @@ from dicomcore.extract import (
     make_plan,
 )
 from dicomcore.extract_dataset import found_in
-from dicomcore.header import header_to_json, read_header
 from dicomcore.query import Found
 from dicomcore.tagpath import Step, parse_path
 
@@ -130,6 +129,8 @@ class HeaderTask:
 
     def read(self, file: BinaryIO, first: bytes, size_bytes: int) -> bytes:
         """Return the header of a file, as JSON."""
+        from dicomcore.header import header_to_json, read_header  # its models take a while to load
+
         header = read_header(first, complete=len(first) >= size_bytes)
         if header is None:
             file.seek(len(first))
@@ -140,6 +141,8 @@ class HeaderTask:
 
     def from_head(self, head: bytes) -> bytes | None:
         """Return the header from what was kept: nothing of it is in pixel data."""
+        from dicomcore.header import header_to_json, read_header
+
         try:
             header = read_header(zlib.decompress(head), complete=True)
         except (Rejected, zlib.error):

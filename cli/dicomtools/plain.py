@@ -1,0 +1,6 @@
+"""Texts from elsewhere, made safe for a line on a terminal."""
+
+
+def plain(text: str) -> str:
+    """Return a text from elsewhere as one that can neither break a line nor speak to a terminal."""
+    return "".join(character if character.isprintable() else "�" for character in text)
