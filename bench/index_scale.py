@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import os
 import random
 import resource
 import sqlite3
@@ -55,6 +56,8 @@ def main() -> int:
 
 async def _run(address: str | Path, shape: Shape, queries: int, tree: int, folder: Path) -> int:
     report = Report()
+    load, cores = os.getloadavg()[0], os.cpu_count()
+    print(f"load {load:.1f} on {cores} cores: wall times are of this process alone below 1")
     index = await SqlIndex.open(address)
     taken = await _fill(index, archive(shape), report)
     if isinstance(address, Path):
@@ -74,24 +77,27 @@ async def _run(address: str | Path, shape: Shape, queries: int, tree: int, folde
 
 async def _fill(index: SqlIndex, instances: Iterator[IndexedInstance], report: Report) -> int:
     """Write all, and pack what is quiet; the time to make the instances up does not count."""
-    seconds, taken, shown = 0.0, 0, 0
+    seconds, cpu, taken, shown = 0.0, 0.0, 0, 0
     packed_at = time.perf_counter()
     while batch := list(itertools.islice(instances, BATCH)):
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         await index.upsert(batch)
         if start - packed_at > QUIET_S:
             while await index.pack(quiet_s=QUIET_S):
                 pass
             packed_at = time.perf_counter()
         seconds += time.perf_counter() - start
+        cpu += time.process_time() - cpu_start
         taken += len(batch)
         if taken // 100_000 > shown:
             shown = taken // 100_000
             print(f"  {taken} instances, {taken / seconds:.0f} a second", flush=True)
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     while await index.pack(quiet_s=-1):
         pass
     seconds += time.perf_counter() - start
+    cpu += time.process_time() - cpu_start
+    report.line("  of it, by processor time of one core", taken / cpu, "", None, "{:.0f}")
     report.line(
         f"instances a second, written and packed ({taken})", taken / seconds, ">=", 5000, "{:.0f}"
     )

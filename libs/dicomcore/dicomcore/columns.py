@@ -8,7 +8,7 @@ control points.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,16 +130,18 @@ class Packed:
         """The paths of the sequences that attributes are in; empty for the top level."""
         return self._directory.keys()
 
-    def fields(self, prefix: str) -> Iterator[Field]:
-        """Yield the attributes directly in a sequence; none if there are none."""
+    def fields(
+        self, prefix: str, is_wanted: Callable[[str], bool] = lambda _: True
+    ) -> Iterator[Field]:
+        """Yield the attributes directly in a sequence, those whose path is wanted."""
         if prefix not in self._directory:
             return
         entry = self._directory[prefix]
         for path, flat in self._chunk(entry[0], entry[1]).items():
-            for items, values in _pairs(flat):
+            for items, values in _pairs(flat) if is_wanted(path) else ():
                 yield Field(path, tuple(items), _long(values))
         for path, flat in self._chunk(entry[2], entry[3]).items():
-            for items, each in _pairs(flat):
+            for items, each in _pairs(flat) if is_wanted(path) else ():
                 column = tuple([None if v is None else _long(v) for v in each])
                 yield Field(path, tuple(items), None, column)
 

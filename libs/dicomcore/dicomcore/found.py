@@ -45,8 +45,7 @@ def _fields(packed: Packed, path: Path) -> Sequence[Field]:
         one
         for prefix in packed.prefixes
         if (is_at(prefix, inside) if inside and prefix else not inside and not prefix)
-        for one in packed.fields(prefix)
-        if is_at(one.path, path)
+        for one in packed.fields(prefix, lambda text: is_at(text, path))
     ]
 
 

@@ -43,7 +43,7 @@ def pack_headers(headers: Sequence[InstanceHeader], *, level: int = 6) -> bytes:
         each.append(
             (number, details.instance_number if isinstance(details, ImageDetails) else _NO_NUMBER)
         )
-    return zlib.compress(json.dumps([written, each], separators=(",", ":")).encode(), level)
+    return _written(written, each, level)
 
 
 def unpack_headers(blob: bytes, uids: Sequence[str]) -> Iterator[InstanceHeader]:
@@ -94,20 +94,32 @@ def merge_headers(blobs: Sequence[bytes], counts: Sequence[int]) -> bytes:
     """Return the headers of all blobs, one after the other."""
     if len(blobs) == 1:
         return blobs[0]
-    headers: list[InstanceHeader] = []
+    templates: dict[str, int] = {}
+    merged: list[Numbered] = []
     for blob, count in zip(blobs, counts, strict=True):
-        headers.extend(unpack_headers(blob, ["0"] * count))
-    return pack_headers(headers)
+        written, each = _read(blob, count)
+        numbers = [templates.setdefault(text, len(templates)) for text in written]
+        merged += [(numbers[number], instance_number) for number, instance_number in each]
+    return _written(list(templates), merged, 6)
 
 
 def _opened(blob: bytes, count: int) -> tuple[Sequence[_Maker], Sequence[Numbered]]:
+    written, each = _read(blob, count)
+    return [_maker(header_from_json(text.encode())) for text in written], each
+
+
+def _read(blob: bytes, count: int) -> tuple[Sequence[str], Sequence[Numbered]]:
     try:
         written, each = json.loads(zlib.decompress(blob))
     except (zlib.error, ValueError) as exc:
         raise Unreadable("not packed headers", size_bytes=len(blob)) from exc
     if len(each) != count:
         raise Unreadable("packed headers of other instances", headers=len(each))
-    return [_maker(header_from_json(text.encode())) for text in written], each
+    return written, each
+
+
+def _written(templates: Sequence[str], each: Sequence[Numbered], level: int) -> bytes:
+    return zlib.compress(json.dumps([templates, each], separators=(",", ":")).encode(), level)
 
 
 def _json(header: InstanceHeader) -> str:
