@@ -18,8 +18,9 @@ import pytest
 from dicomcore.errors import BusUnavailable, KeyValueUnavailable, Unavailable
 from dicomcore.ports import Consumer, ConsumerSpec, EventBus
 from dicomio.local_bus import LocalBus
-from dicomio.nats_bus import STREAM, NatsBus
+from dicomio.nats_bus import NatsBus
 from dicomio.nats_connection import NatsOptions
+from dicomio.streams import DICOM
 from dicomio.nats_kv import NatsKeyValue
 from tests.servers.nats import NatsServer
 
@@ -204,7 +205,7 @@ async def test_a_consumer_that_was_deleted_is_made_again(own_nats_server: NatsSe
     consumer = await bus.consumer(ALL)
     await bus.publish(STORED, b"x", message_id="one")
     admin = await nats.connect(own_nats_server.url)
-    await admin.jetstream().delete_consumer(STREAM, ALL.durable)
+    await admin.jetstream().delete_consumer(DICOM.name, ALL.durable)
     await admin.close()
 
     seen = await everything(consumer, {b"x"})
@@ -218,7 +219,7 @@ async def test_a_stream_that_was_deleted_is_made_again(own_nats_server: NatsServ
     bus = await NatsBus.open(options(own_nats_server))
     consumer = await bus.consumer(ALL)
     admin = await nats.connect(own_nats_server.url)
-    await admin.jetstream().delete_stream(STREAM)
+    await admin.jetstream().delete_stream(DICOM.name)
     await admin.close()
 
     await eventually(lambda: bus.publish(STORED, b"x", message_id="one"))
@@ -295,12 +296,12 @@ async def test_opening_brings_the_stream_up_to_date_and_keeps_what_an_operator_s
     bus = await NatsBus.open(options(own_nats_server))
     await bus.close()
     admin = await nats.connect(own_nats_server.url)
-    present = (await admin.jetstream().stream_info(STREAM)).config
+    present = (await admin.jetstream().stream_info(DICOM.name)).config
     await admin.jetstream().update_stream(present.evolve(max_bytes=10**8, max_age=3600))
 
     bus = await NatsBus.open(options(own_nats_server))
     await bus.close()
-    config = (await admin.jetstream().stream_info(STREAM)).config
+    config = (await admin.jetstream().stream_info(DICOM.name)).config
     await admin.close()
 
     assert (config.max_bytes, config.max_age) == (10**8, NatsOptions().max_age_s)

@@ -53,11 +53,16 @@ class InstanceUnreadable(EventData):
     problem: str
 
 
-class RetrievalRequested(EventData):
+class JobRequested(EventData):
+    """A job waits for a worker; each kind of job has a type of its own."""
+
+    job_id: str
+
+
+class RetrievalRequested(JobRequested):
     """A retrieval job waits for a worker."""
 
     TYPE: ClassVar[str] = "dicom.retrieval.requested.v1"
-    job_id: str
 
 
 class RetrievalCompleted(EventData):
@@ -73,6 +78,31 @@ class RetrievalEnded(EventData):
     """A retrieval ended without being complete."""
 
     TYPE: ClassVar[str] = "dicom.retrieval.ended.v1"
+    job_id: str
+    state: Literal["partial", "failed", "cancelled"]
+    instances: int
+    missing: int
+
+
+class SendRequested(JobRequested):
+    """A job that sends instances to a peer waits for a worker."""
+
+    TYPE: ClassVar[str] = "dicom.send.requested.v1"
+
+
+class SendCompleted(EventData):
+    """A peer has acknowledged every instance that was to be sent."""
+
+    TYPE: ClassVar[str] = "dicom.send.completed.v1"
+    job_id: str
+    instances: int
+    bytes_moved: int
+
+
+class SendEnded(EventData):
+    """Sending ended without being complete."""
+
+    TYPE: ClassVar[str] = "dicom.send.ended.v1"
     job_id: str
     state: Literal["partial", "failed", "cancelled"]
     instances: int
@@ -109,7 +139,12 @@ def encode(data: EventData, *, event_id: str, source: str, time: datetime) -> by
     """Return the event as structured JSON."""
     return (
         CloudEvent(
-            id=event_id, source=source, type=data.TYPE, time=time, data=data.model_dump(mode="json")
+            id=event_id,
+            source=source,
+            type=data.TYPE,
+            time=time,
+            # FHIR knows no null, and names its members in camel case
+            data=data.model_dump(mode="json", by_alias=True, exclude_none=True),
         )
         .model_dump_json()
         .encode()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from dicomcore.errors import InvalidInstance, InvalidUid, SopClassMismatch, Unreadable
 from dicomcore.keys import ObjectKey, object_key
 from dicomcore.part10 import part10_header
+from dicomcore.readers.charsets import decode
 from dicomcore.received import Received
 from dicomcore.uids import parse_ref, parse_uid
 from dicomcore.walk import UNDEFINED_LENGTH, Buffer, Encoding, top_level
@@ -22,6 +23,7 @@ _IDENTITY = {
     0x0020000D: "StudyInstanceUID",
     0x0020000E: "SeriesInstanceUID",
 }
+_WANTED = {**_IDENTITY, 0x00080005: "SpecificCharacterSet", 0x00100020: "PatientID"}
 _EXPLICIT_LITTLE = Encoding(implicit_vr=False, little_endian=True)
 _ENCODINGS = {
     "1.2.840.10008.1.2": Encoding(implicit_vr=True, little_endian=True),
@@ -29,6 +31,7 @@ _ENCODINGS = {
     # GE's private one: big endian in the pixels only
     "1.2.840.113619.5.2": Encoding(implicit_vr=True, little_endian=True),
 }
+_LONGEST_TEXT = 1024
 _DEFLATED = frozenset(
     (
         "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
@@ -50,6 +53,8 @@ class Landing:
     size_bytes: int
     parts: tuple[bytes, memoryview] = field(repr=False)
     """The Part 10 header, and the data set as it was received."""
+    patient_id: str = field(default="", repr=False)
+    """Patient ID (0010,0020), for the audit trail; empty if there is none."""
 
 
 def prepare(received: Received) -> Landing:
@@ -97,6 +102,7 @@ def prepare(received: Received) -> Landing:
         sha256=sha256,
         size_bytes=len(header) + len(data),
         parts=(header, data),
+        patient_id=found.get("PatientID", ""),
     )
 
 
@@ -148,15 +154,22 @@ def _identity(received: Received) -> dict[str, str]:
 def _walk(data: Buffer, encoding: Encoding) -> dict[str, str]:
     """Return the identifying UIDs that are there; the walk goes to the end, so that a cut shows."""
     found: dict[str, str] = {}
+    texts: dict[str, bytes] = {}
     view = memoryview(data)
     for element in top_level(view, encoding):
-        keyword = _IDENTITY.get(element.tag)
+        keyword = _WANTED.get(element.tag)
         if keyword is None or element.length == UNDEFINED_LENGTH:
             continue
+        raw = view[element.start : element.start + element.length].tobytes()
+        if element.tag not in _IDENTITY:
+            texts[keyword] = raw[:_LONGEST_TEXT]
+            continue
         # latin-1 takes every byte: what is not a UID is found by its parser
-        value = view[element.start : element.start + element.length].tobytes().decode("latin-1")
+        value = raw.decode("latin-1")
         if found.setdefault(keyword, value) != value:
             raise InvalidInstance("identifying attribute is there twice", keyword=keyword)
+    charset = texts.get("SpecificCharacterSet", b"")
+    found["PatientID"] = decode(texts.get("PatientID", b""), charset).strip(" \0")
     return found
 
 

@@ -41,3 +41,5 @@ class StoredInstance:
     """UTC."""
     created: bool
     """False: the same bytes were there already."""
+    patient_id: str = field(default="", repr=False)
+    """Patient ID (0010,0020), for the audit trail only."""

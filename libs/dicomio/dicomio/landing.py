@@ -78,7 +78,7 @@ class Lander:
         landing = prepare(received)
         if self._high_water is not None:
             self._high_water.check()
-        created = self._store.put(str(landing.key), landing.parts)
+        created = self._store.put(str(landing.key), landing.parts, sha256=landing.sha256)
         stored = StoredInstance(
             key=landing.key,
             sop_class_uid=landing.sop_class_uid,
@@ -87,6 +87,7 @@ class Lander:
             size_bytes=landing.size_bytes,
             stored_at=self._clock(),
             created=created,
+            patient_id=landing.patient_id,
         )
         self._announce(stored, received.calling_ae_title)
         return stored

@@ -16,11 +16,10 @@ from nats.js.errors import BadRequestError
 from dicomcore.errors import BusUnavailable
 from dicomcore.ports import Consumer, ConsumerSpec, Delivery
 from dicomio.nats_connection import NatsConnection, NatsOptions
+from dicomio.streams import DICOM, Stream
 
 log = structlog.get_logger(__name__)
 
-STREAM = "DICOM"
-SUBJECTS = ["dicom.>"]
 _NAME_IN_USE = 10058
 _LINGER_S = 5.0
 """A pull request is lost when the connection is; so long at most until the next one is made."""
@@ -30,15 +29,18 @@ _SILENCE_S = 0.05
 
 
 class NatsBus:
-    """The stream `DICOM`, on subjects `dicom.>`; made, or brought up to date, at connect."""
+    """One stream; made, or brought up to date, at connect."""
 
-    def __init__(self, options: NatsOptions) -> None:
+    def __init__(self, options: NatsOptions, stream: Stream = DICOM) -> None:
         self._options = options
+        self._stream = stream
         self._consumers: list[_NatsConsumer] = []
         self._connection = NatsConnection(options, BusUnavailable, self._ensure_stream)
 
     @classmethod
-    async def open(cls, options: NatsOptions, *, required: bool = True) -> NatsBus:
+    async def open(
+        cls, options: NatsOptions, *, stream: Stream = DICOM, required: bool = True
+    ) -> NatsBus:
         """Connect and make sure of the stream.
 
         Parameters
@@ -51,7 +53,7 @@ class NatsBus:
         BusUnavailable
             Not reached in `connect_timeout_s`, and required.
         """
-        bus = cls(options)
+        bus = cls(options, stream)
         await bus._connection.open(required=required)
         return bus
 
@@ -63,13 +65,13 @@ class NatsBus:
             ack = await self._connection.stream.publish(
                 subject,
                 body,
-                stream=STREAM,
+                stream=self._stream.name,
                 headers={api.Header.MSG_ID.value: message_id},
             )
         return not ack.duplicate
 
     async def consumer(self, spec: ConsumerSpec) -> Consumer:
-        consumer = _NatsConsumer(self._connection, spec, self._options)
+        consumer = _NatsConsumer(self._connection, spec, self._options, self._stream.name)
         await consumer.attach(self._options.request_timeout_s)
         self._consumers.append(consumer)
         return consumer
@@ -83,21 +85,26 @@ class NatsBus:
         await self._connection.close()
 
     async def _ensure_stream(self, stream: JetStreamContext) -> None:
-        options = self._options
+        options, ours = self._options, self._stream
         wanted = {
-            "subjects": SUBJECTS,
+            "subjects": list(ours.subjects),
             "num_replicas": options.replicas,
-            "max_age": options.max_age_s,
+            "max_age": options.max_age_s if ours.max_age_s is None else ours.max_age_s,
             "duplicate_window": options.duplicate_window_s,
         }
         try:
-            fresh = api.StreamConfig(name=STREAM, storage=api.StorageType.FILE)
+            fresh = api.StreamConfig(
+                name=ours.name,
+                storage=api.StorageType.FILE,
+                deny_delete=ours.append_only,
+                deny_purge=ours.append_only,
+            )
             await stream.add_stream(fresh.evolve(**wanted))
         except BadRequestError as exc:
             if exc.err_code != _NAME_IN_USE:
                 raise
             # It is there and differs: change what is ours, keep what an operator has set.
-            present = (await stream.stream_info(STREAM)).config
+            present = (await stream.stream_info(ours.name)).config
             await stream.update_stream(present.evolve(**wanted))
 
 
@@ -109,13 +116,14 @@ class _NatsConsumer:
     """
 
     def __init__(
-        self, connection: NatsConnection, spec: ConsumerSpec, options: NatsOptions
+        self, connection: NatsConnection, spec: ConsumerSpec, options: NatsOptions, stream: str
     ) -> None:
         self._connection = connection
+        self._stream = stream
         self._spec = spec
         self._options = options
         self._inbox = connection.client.new_inbox()
-        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{spec.durable}"
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{spec.durable}"
         self._requests = 0
         self._attached = False
         self._closed = False
@@ -130,7 +138,7 @@ class _NatsConsumer:
         await self._connection.ready(wait_s)
         with self._connection.mapped_errors("make a consumer"):
             await self._connection.stream.add_consumer(
-                STREAM,
+                self._stream,
                 api.ConsumerConfig(
                     name=self._spec.durable,
                     durable_name=self._spec.durable,
