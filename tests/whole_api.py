@@ -19,9 +19,9 @@ from dicomio.http import Access, AnyRoute, AuditSink, make_app, serve
 from dicomio.http.auth import LOOPBACK_ONLY
 from dicomio.local_kv import LocalKeyValue
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
+from qr_gateway.jobs.attempt import Pace
+from qr_gateway.jobs.options import WorkerOptions
 from qr_gateway.peers import Peers, PeerSettings
-from qr_gateway.retrieval.attempt import Pace
-from qr_gateway.retrieval.options import WorkerOptions
 from tests.indexer_world import announce, embedded_parts, land, plan, running, structure_set
 from tests.memory_pacs import MemoryPacs
 

@@ -14,19 +14,20 @@ import pytest
 from dicomcore.errors import Conflict, InvalidRequest, NotFound, Unreadable
 from dicomcore.ports import KeyValue
 from dicomio.local_kv import LocalKeyValue
-from qr_gateway.retrieval import upkeep
-from qr_gateway.retrieval.chunks import (
+from qr_gateway.jobs import upkeep
+from qr_gateway.jobs.chunks import (
     CHUNK_BYTES,
     delete_chunks,
     delete_value,
     read_chunks,
     write_chunks,
 )
-from qr_gateway.retrieval.claims import Claims, LeaseLost
-from qr_gateway.retrieval.jobs import ChunkRef, Job
-from qr_gateway.retrieval.ledger import Ledger
+from qr_gateway.jobs.claims import Claims, LeaseLost
+from qr_gateway.jobs.ledger import Ledger
+from qr_gateway.jobs.record import ChunkRef, Job
+from qr_gateway.jobs.records import Records
+from qr_gateway.retrieval.kind import RETRIEVAL
 from qr_gateway.retrieval.model import Item, Missing, Progress, Report, RetrievalRequest, State
-from qr_gateway.retrieval.records import Records
 
 REQUEST = RetrievalRequest(patient_id="P1", plan_label="A")
 TTL_S = 20.0
@@ -75,7 +76,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def records(kv: KeyValue, clock: Clock) -> Records:
-    return Records(kv, now=clock)
+    return Records(kv, RETRIEVAL, now=clock)
 
 
 @pytest.fixture
@@ -512,7 +513,7 @@ async def test_a_record_everybody_writes_is_given_up(records: Records, ledger: L
     busy = Busy()
 
     with pytest.raises(Conflict, match="too many"):
-        await Records(busy, now=records.now).change(  # type: ignore[arg-type]  # two methods do
+        await Records(busy, RETRIEVAL, now=records.now).change(  # type: ignore[arg-type]  # two methods do
             job.job_id, lambda seen: seen.model_copy(update={"problem": "x"})
         )
 

@@ -24,8 +24,9 @@ from dicomio.http import make_app, serve
 from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
+from qr_gateway.jobs.attempt import Pace
+from qr_gateway.jobs.options import WorkerOptions
 from qr_gateway.peers import Peers, PeerSettings
-from qr_gateway.retrieval.attempt import Pace
 from qr_gateway.retrieval.model import (
     Dangling,
     Item,
@@ -36,7 +37,6 @@ from qr_gateway.retrieval.model import (
     RetrievalRequest,
     State,
 )
-from qr_gateway.retrieval.options import WorkerOptions
 from tests.memory_pacs import MemoryPacs
 
 DEADLINE_S = 30.0

@@ -22,11 +22,11 @@ from dicomtools.demo.faults import ALWAYS, Faults
 from dicomtools.demo.pacs import DemoPacs
 from dicomtools.demo.patients import small_patient
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
+from qr_gateway.jobs.attempt import Pace
+from qr_gateway.jobs.options import WorkerOptions
 from qr_gateway.peers import Peers, PeerSettings
 from qr_gateway.receiving import receiver
-from qr_gateway.retrieval.attempt import Pace
 from qr_gateway.retrieval.limits import Limits
-from qr_gateway.retrieval.options import WorkerOptions
 from store_scp.metrics import ScpMetrics
 from store_scp.options import ScpOptions
 from store_scp.server import StoreScp

@@ -34,15 +34,16 @@ from dicomcore.ports import Consumer, ConsumerSpec, Delivery, Entry, EventBus, K
 from dicomio.bridge import Bridge
 from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
-from qr_gateway.retrieval.announce import request_work
-from qr_gateway.retrieval.attempt import Hooks, Pace
-from qr_gateway.retrieval.claims import Claims, LeaseLost
-from qr_gateway.retrieval.jobs import Job
-from qr_gateway.retrieval.ledger import Ledger
+from qr_gateway.jobs.announce import request_work
+from qr_gateway.jobs.attempt import Hooks, Pace
+from qr_gateway.jobs.claims import Claims, LeaseLost
+from qr_gateway.jobs.ledger import Ledger
+from qr_gateway.jobs.options import Metrics, WorkerOptions
+from qr_gateway.jobs.record import Job
+from qr_gateway.jobs.records import Records
+from qr_gateway.jobs.worker import Worker
+from qr_gateway.retrieval.kind import RETRIEVAL
 from qr_gateway.retrieval.model import Progress, Report, RetrievalRequest, State
-from qr_gateway.retrieval.options import Metrics, WorkerOptions
-from qr_gateway.retrieval.records import Records
-from qr_gateway.retrieval.worker import Worker
 
 DEADLINE_S = 30.0
 CANARY = "CANARY-PATIENT"
@@ -211,12 +212,12 @@ class World:
     def __init__(self, bus: WatchedBus, kv: FailingKeyValue) -> None:
         self.bus = bus
         self.kv = kv
-        self.records = Records(kv)
+        self.records = Records(kv, RETRIEVAL)
         self.ledger = Ledger(self.records)
 
     async def submit(self, peer: str = "PACS", request: RetrievalRequest = REQUEST) -> str:
         job = await self.ledger.submit(peer, request)
-        await request_work(self.bus, job)
+        await request_work(self.bus, RETRIEVAL, job)
         return job.job_id
 
     @asynccontextmanager
@@ -231,7 +232,7 @@ class World:
             bridge,
             execute,
             options=WorkerOptions(**{**given, **options}),
-            metrics=Metrics(CollectorRegistry()),
+            metrics=Metrics(CollectorRegistry(), RETRIEVAL.name),
         )
         running = asyncio.create_task(worker.run())
         try:
@@ -528,7 +529,7 @@ async def test_a_worker_told_to_leave_while_it_claims_a_job_gives_it_back(world:
 async def test_a_worker_whose_job_was_taken_stops_and_writes_nothing(world: World) -> None:
     job_id = await world.submit()
     slow = Told()
-    ahead = Records(world.kv, now=lambda: datetime.now(UTC) + timedelta(hours=1))
+    ahead = Records(world.kv, RETRIEVAL, now=lambda: datetime.now(UTC) + timedelta(hours=1))
 
     async with world.worker(slow):
         await slow.saved_state.wait()
@@ -602,7 +603,9 @@ async def test_an_executor_that_ends_without_an_end_is_a_failure(world: World) -
 async def test_a_job_that_kills_its_workers_is_given_up(world: World) -> None:
     job_id = await world.submit()
     execute = Told()
-    claims = Claims(Records(world.kv, now=lambda: datetime.now(UTC) - timedelta(hours=1)))
+    claims = Claims(
+        Records(world.kv, RETRIEVAL, now=lambda: datetime.now(UTC) - timedelta(hours=1))
+    )
     for _ in range(3):
         await claims.claim(job_id, owner="died", ttl_s=-1)
 
@@ -691,7 +694,7 @@ async def test_saving_after_the_job_was_taken_is_refused(world: World) -> None:
     loop = asyncio.get_running_loop()
     started, refused = asyncio.Event(), asyncio.Event()
     go_on = threading.Event()
-    ahead = Records(world.kv, now=lambda: datetime.now(UTC) + timedelta(hours=1))
+    ahead = Records(world.kv, RETRIEVAL, now=lambda: datetime.now(UTC) + timedelta(hours=1))
 
     def execute(peer: str, request: RetrievalRequest, hooks: Hooks) -> Report:
         loop.call_soon_threadsafe(started.set)

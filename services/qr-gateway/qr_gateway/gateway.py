@@ -15,15 +15,16 @@ from dicomcore.received import Received
 from dicomio import pacs
 from dicomio.bridge import Bridge
 from dicomio.http import AnyRoute, Check
+from qr_gateway.jobs.attempt import Hooks
+from qr_gateway.jobs.ledger import Ledger
+from qr_gateway.jobs.options import Metrics, WorkerOptions
+from qr_gateway.jobs.records import Records
+from qr_gateway.jobs.worker import Worker
 from qr_gateway.peer_routes import PeerRoutes
 from qr_gateway.peers import Peers
 from qr_gateway.retrieval import executor
-from qr_gateway.retrieval.attempt import Hooks
-from qr_gateway.retrieval.ledger import Ledger
+from qr_gateway.retrieval.kind import RETRIEVAL
 from qr_gateway.retrieval.model import Progress, Report, RetrievalRequest
-from qr_gateway.retrieval.options import Metrics, WorkerOptions
-from qr_gateway.retrieval.records import Records
-from qr_gateway.retrieval.worker import Worker
 from qr_gateway.retrieval_routes import RetrievalRoutes
 
 BUCKET = "retrievals"
@@ -86,7 +87,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._queries = Bridge(loop, workers=QUERY_THREADS)
         self._work = Bridge(loop, workers=parts.options.jobs)
-        records = Records(parts.kv)
+        records = Records(parts.kv, RETRIEVAL)
         self._routes = (
             *PeerRoutes(parts.peers, self._clients, self._queries).routes(),
             *RetrievalRoutes(parts.peers, Ledger(records), parts.bus).routes(),
@@ -97,7 +98,7 @@ class Gateway:
             self._work,
             self._execute,
             options=parts.options,
-            metrics=Metrics(parts.registry),
+            metrics=Metrics(parts.registry, RETRIEVAL.name),
         )
 
     def routes(self) -> Sequence[AnyRoute]:

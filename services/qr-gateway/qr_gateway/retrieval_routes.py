@@ -24,11 +24,12 @@ from dicomio.http import (
     encode_cursor,
     stream_events,
 )
+from qr_gateway.jobs.announce import request_work
+from qr_gateway.jobs.ledger import Ledger
+from qr_gateway.jobs.record import Job
 from qr_gateway.peers import Peers
-from qr_gateway.retrieval.announce import request_work
-from qr_gateway.retrieval.jobs import Job
-from qr_gateway.retrieval.ledger import Ledger
-from qr_gateway.retrieval.model import Report
+from qr_gateway.retrieval.kind import RETRIEVAL
+from qr_gateway.retrieval.model import Report, RetrievalRequest
 from qr_gateway.views import (
     After,
     Following,
@@ -56,7 +57,9 @@ _WAIT_S = 30.0
 class RetrievalRoutes:
     """Handlers over the ledger; the work itself is the worker's, on this replica or another."""
 
-    def __init__(self, peers: Peers, ledger: Ledger, bus: EventBus) -> None:
+    def __init__(
+        self, peers: Peers, ledger: Ledger[RetrievalRequest, Report], bus: EventBus
+    ) -> None:
         self._peers = peers
         self._ledger = ledger
         self._bus = bus
@@ -171,7 +174,7 @@ class RetrievalRoutes:
         job = await self._ledger.submit(order.peer, order.request(), key=key)
         if not job.state.final:
             # also for a key seen before: its first request may have ended between the two
-            await request_work(self._bus, job)
+            await request_work(self._bus, RETRIEVAL, job)
         location = {"Location": f"/v1/retrievals/{job.job_id}"}
         return Reply(view_of(job), status=202, headers=location)
 
@@ -239,7 +242,7 @@ class RetrievalRoutes:
         end = start + listing.limit
         return every[start:end], encode_cursor(Offset(offset=end)) if end < len(every) else None
 
-    async def _report(self, job: Job) -> Report | None:
+    async def _report(self, job: Job[RetrievalRequest]) -> Report | None:
         if job.report is None:
             return None
         key = (job.job_id, job.report.digest)

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from dicomio.http import AccessSettings
 from dicomio.service_settings import shared_config
+from qr_gateway.jobs.attempt import Pace
+from qr_gateway.jobs.options import WorkerOptions
 from qr_gateway.peers import AeTitle, Peers, parse_peers, read_peers
-from qr_gateway.retrieval.attempt import Pace
-from qr_gateway.retrieval.options import WorkerOptions
 
 
 class Settings(AccessSettings):

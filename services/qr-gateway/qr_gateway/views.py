@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from dicomio.http import Input
-from qr_gateway.retrieval.jobs import Counts, Job
+from qr_gateway.jobs.record import Counts, Job
 from qr_gateway.retrieval.model import (
     Dangling,
     Item,
@@ -138,7 +138,7 @@ class MissingPage(BaseModel):
     next: str | None
 
 
-def view_of(job: Job) -> RetrievalView:
+def view_of(job: Job[RetrievalRequest]) -> RetrievalView:
     """Return a job without what only workers need."""
     return RetrievalView(
         id=job.job_id,
@@ -156,7 +156,7 @@ def view_of(job: Job) -> RetrievalView:
     )
 
 
-def detail_of(job: Job, report: Report | None) -> RetrievalDetail:
+def detail_of(job: Job[RetrievalRequest], report: Report | None) -> RetrievalDetail:
     """Return a job with its report."""
     known = dict(view_of(job))
     if report is None:

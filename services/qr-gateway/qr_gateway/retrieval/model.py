@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from qr_gateway.jobs.states import Frozen, JobReport, Progress, State
+
+__all__ = [
+    "Dangling",
+    "Item",
+    "Missing",
+    "PlanReport",
+    "Progress",
+    "Report",
+    "RetrievalRequest",
+    "State",
+]
 
 
-class State(StrEnum):
-    """Where a retrieval stands; the last four are final."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    COMPLETE = "complete"
-    PARTIAL = "partial"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def final(self) -> bool:
-        """Whether nothing more will happen."""
-        return self not in (State.QUEUED, State.RUNNING)
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RetrievalRequest(_Frozen):
+class RetrievalRequest(Frozen):
     """One patient, and which of the patient's plans."""
 
     patient_id: str = Field(min_length=1, max_length=64, repr=False)
@@ -44,7 +36,7 @@ class RetrievalRequest(_Frozen):
         return self.plan_label is not None or self.only_approved
 
 
-class Item(_Frozen):
+class Item(Frozen):
     """One instance of the closure that has landed."""
 
     study_instance_uid: str
@@ -58,7 +50,7 @@ class Item(_Frozen):
     """Why it is in the closure, in words a physicist reads."""
 
 
-class Missing(_Frozen):
+class Missing(Frozen):
     """One expected thing that has not landed."""
 
     uid: str
@@ -71,7 +63,7 @@ class Missing(_Frozen):
     """Why it is not there."""
 
 
-class Dangling(_Frozen):
+class Dangling(Frozen):
     """A reference whose target the PACS does not have."""
 
     uid: str
@@ -81,7 +73,7 @@ class Dangling(_Frozen):
     """SOP Instance UID of the instance that holds the reference."""
 
 
-class PlanReport(_Frozen):
+class PlanReport(Frozen):
     """What became of one plan of the patient."""
 
     sop_instance_uid: str
@@ -91,26 +83,9 @@ class PlanReport(_Frozen):
     reason: str = ""
 
 
-class Progress(_Frozen):
-    """How a retrieval stands now."""
-
-    state: State = State.QUEUED
-    step: str = ""
-    """What it is doing, in words: `plans`, `structure sets`, `images` …"""
-    expected: int = 0
-    """Instances expected so far; grows while references are read."""
-    landed: int = 0
-    bytes_moved: int = 0
-    """Of instances that landed in this retrieval: the closure and what had to be probed."""
-    instances_moved: int = 0
-    requests: int = 0
-    """C-MOVE or C-GET requests sent."""
-
-
-class Report(_Frozen):
+class Report(JobReport):
     """How a retrieval ended."""
 
-    progress: Progress
     items: tuple[Item, ...] = ()
     missing: tuple[Missing, ...] = ()
     dangling: tuple[Dangling, ...] = ()

@@ -1,16 +1,18 @@
-"""The record of one retrieval job, small enough for one compare-and-set."""
+"""The record of one job, small enough for one compare-and-set."""
 
 from __future__ import annotations
 
 import re
 import secrets
 from datetime import datetime
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from dicomcore.errors import NotFound
-from qr_gateway.retrieval.model import Progress, RetrievalRequest, State
+from qr_gateway.jobs.states import Progress, State
 
+Q = TypeVar("Q", bound=BaseModel)
 _JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
@@ -46,12 +48,12 @@ class Counts(_Record):
     probed: int = 0
 
 
-class Job(_Record):
-    """A retrieval, from its request to its end."""
+class Job(_Record, Generic[Q]):
+    """A job, from its request to its end."""
 
     job_id: str
     peer: str
-    request: RetrievalRequest = Field(repr=False)
+    request: Q = Field(repr=False)
     progress: Progress = Progress()
     """Its `state` is the job's."""
     created_at: datetime
@@ -105,5 +107,5 @@ def parse_job_id(text: str) -> str:
         No job can have it.
     """
     if _JOB_ID.fullmatch(text) is None:
-        raise NotFound("no such retrieval")
+        raise NotFound("no such job")
     return text

@@ -1,11 +1,11 @@
-"""The worker: takes retrieval jobs off the queue, runs each once, and says how it ended."""
+"""The worker: takes jobs of one kind off the queue, runs each once, and says how it ended."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -17,34 +17,34 @@ from dicomcore.errors import (
     Unavailable,
     Unreadable,
 )
-from dicomcore.events import RetrievalRequested, decode
+from dicomcore.events import decode
 from dicomcore.ports import Consumer, ConsumerSpec, Delivery, EventBus
 from dicomio.bridge import Bridge
 from dicomio.tasks import end
-from qr_gateway.retrieval import upkeep
-from qr_gateway.retrieval.announce import announce_end, request_work
-from qr_gateway.retrieval.attempt import Attempt, Execute, Stop
-from qr_gateway.retrieval.claims import Claims, LeaseLost
-from qr_gateway.retrieval.jobs import Job
-from qr_gateway.retrieval.model import Report, State
-from qr_gateway.retrieval.options import Metrics, WorkerOptions
-from qr_gateway.retrieval.records import Records
+from qr_gateway.jobs import upkeep
+from qr_gateway.jobs.announce import announce_end, request_work
+from qr_gateway.jobs.attempt import Attempt, Execute, Stop
+from qr_gateway.jobs.claims import Claims, LeaseLost
+from qr_gateway.jobs.kind import Q, R
+from qr_gateway.jobs.options import Metrics, WorkerOptions
+from qr_gateway.jobs.record import Job
+from qr_gateway.jobs.records import Records
+from qr_gateway.jobs.states import State
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-DURABLE = "qr-gateway-retrievals"
 
 
-class Worker:
-    """Consumes `dicom.retrieval.requested.v1`; several replicas share the work."""
+class Worker(Generic[Q, R]):
+    """Consumes the requests of its kind of job; several replicas share the work."""
 
     def __init__(
         self,
         bus: EventBus,
-        records: Records,
+        records: Records[Q, R],
         bridge: Bridge,
-        execute: Execute,
+        execute: Execute[Q, R],
         *,
         options: WorkerOptions,
         metrics: Metrics,
@@ -59,7 +59,7 @@ class Worker:
         self._leaving = asyncio.Event()
         self._free = asyncio.Semaphore(options.jobs)
         self._of_peer: Counter[str] = Counter()
-        self._attempts: set[Attempt] = set()
+        self._attempts: set[Attempt[Q, R]] = set()
 
     async def run(self) -> None:
         """Work until `stop`."""
@@ -77,8 +77,9 @@ class Worker:
 
     async def _consume(self, group: asyncio.TaskGroup) -> None:
         consumer: Consumer | None = None
+        kind = self._records.kind
         spec = ConsumerSpec(
-            DURABLE, (RetrievalRequested.TYPE,), ack_wait_s=self._options.pace.ack_wait_s
+            kind.durable, (kind.requested.TYPE,), ack_wait_s=self._options.pace.ack_wait_s
         )
         try:
             while not self._leaving.is_set() and await self._unless_leaving(self._free.acquire()):
@@ -108,7 +109,7 @@ class Worker:
     async def _dispose(self, delivery: Delivery) -> None:
         """Answer one delivery, whatever happens."""
         try:
-            job_id = decode(delivery.body, RetrievalRequested).job_id
+            job_id = decode(delivery.body, self._records.kind.requested).job_id
             with bound_contextvars(job_id=job_id):
                 await self._handle(delivery, job_id)
         except (Unreadable, NotFound) as exc:
@@ -147,7 +148,7 @@ class Worker:
         try:
             held = await self._claims.claim(job_id, owner=self._options.owner, ttl_s=pace.lease_s)
             if held.attempts > self._options.claims:
-                ended: Job | None = await self._claims.fail(
+                ended: Job[Q] | None = await self._claims.fail(
                     held, "given up: every worker that had it died"
                 )
             else:
@@ -162,7 +163,7 @@ class Worker:
         await self._close(ended)
         await delivery.ack()
 
-    async def _attempted(self, held: Job, delivery: Delivery) -> Job | None:
+    async def _attempted(self, held: Job[Q], delivery: Delivery) -> Job[Q] | None:
         """Return the job as it ended, or None if it went back to the queue."""
         attempt = Attempt(
             held, delivery, self._records, bridge=self._bridge, pace=self._options.pace
@@ -189,7 +190,7 @@ class Worker:
             self._metrics.running.dec()
             self._attempts.discard(attempt)
 
-    async def _reported(self, held: Job, report: Report, told: Stop | None) -> Job | None:
+    async def _reported(self, held: Job[Q], report: R, told: Stop | None) -> Job[Q] | None:
         state = report.progress.state
         if told is Stop.LEAVING and state is State.CANCELLED:
             return await self._again(held, "", left=True)
@@ -197,7 +198,7 @@ class Worker:
             raise ValueError("the executor ended without an end")
         return await self._claims.finish(held, report)
 
-    async def _again(self, held: Job, problem: str, *, left: bool) -> Job | None:
+    async def _again(self, held: Job[Q], problem: str, *, left: bool) -> Job[Q] | None:
         if left:
             problem = ""
         elif held.failures + 1 >= self._options.attempts:
@@ -207,11 +208,11 @@ class Worker:
         await self._claims.release(held, problem=problem)
         return None
 
-    async def _close(self, job: Job) -> None:
+    async def _close(self, job: Job[Q]) -> None:
         """Publish how a job ended, once or again."""
         if job.announced:
             return
-        await announce_end(self._bus, job)
+        await announce_end(self._bus, self._records.kind, job)
         await self._claims.announced(job.job_id)
         self._metrics.ended.labels(job.state).inc()
         self._metrics.bytes_moved.inc(job.progress.bytes_moved)
@@ -224,7 +225,7 @@ class Worker:
             bytes_moved=job.progress.bytes_moved,
         )
 
-    def _delay_s(self, held: Job) -> float:
+    def _delay_s(self, held: Job[Q]) -> float:
         if self._leaving.is_set():
             return 0.0
         return min(300.0, self._options.retry_s * 2.0**held.failures)
@@ -242,7 +243,7 @@ class Worker:
 
     async def _sweep_once(self) -> None:
         for job in await upkeep.forgotten(self._records, idle_s=self._options.idle_s):
-            await request_work(self._bus, job, now=self._records.now())
+            await request_work(self._bus, self._records.kind, job, now=self._records.now())
             log.info("job_put_into_queue_again", job_id=job.job_id)
         await upkeep.prune(self._records, older_than_s=self._options.keep_s)
 

@@ -1,17 +1,19 @@
-"""The ledger of retrieval jobs, for those who ask: submit, look, cancel."""
+"""The ledger of jobs of one kind, for those who ask: submit, look, cancel."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Generic
 
 from pydantic import BaseModel, ValidationError
 
 from dicomcore.errors import Conflict, InvalidRequest, Unreadable
-from qr_gateway.retrieval.chunks import read_chunks
-from qr_gateway.retrieval.jobs import Job, new_job_id, parse_job_id
-from qr_gateway.retrieval.model import Report, RetrievalRequest, State
-from qr_gateway.retrieval.records import Records, Snapshot
+from qr_gateway.jobs.chunks import read_chunks
+from qr_gateway.jobs.kind import Q, R
+from qr_gateway.jobs.record import Job, new_job_id, parse_job_id
+from qr_gateway.jobs.records import Records, Snapshot
+from qr_gateway.jobs.states import State
 
 
 class _Known(BaseModel):
@@ -21,13 +23,13 @@ class _Known(BaseModel):
     request_sha256: str
 
 
-class Ledger:
+class Ledger(Generic[Q, R]):
     """Jobs as callers see them. Every method may raise `KeyValueUnavailable`."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records[Q, R]) -> None:
         self._records = records
 
-    async def submit(self, peer: str, request: RetrievalRequest, *, key: str = "") -> Job:
+    async def submit(self, peer: str, request: Q, *, key: str = "") -> Job[Q]:
         """Write a job that waits for a worker; with an idempotency key seen before, return its job.
 
         Raises
@@ -40,7 +42,7 @@ class Ledger:
         idempotency = hashlib.sha256(key.encode()).hexdigest() if key else ""
         if idempotency:
             job_id = await self._once(idempotency, job_id, peer, request)
-        job = Job(
+        job = self._records.kind.job(
             job_id=job_id,
             peer=peer,
             request=request,
@@ -54,25 +56,25 @@ class Ledger:
             return (await self._records.get(job_id)).job
         return job
 
-    async def get(self, job_id: str) -> Snapshot:
+    async def get(self, job_id: str) -> Snapshot[Q]:
         """Return a job; `NotFound` if there is none."""
         return await self._records.get(job_id)
 
-    async def changed(self, job_id: str, *, since: int, timeout_s: float) -> Snapshot | None:
+    async def changed(self, job_id: str, *, since: int, timeout_s: float) -> Snapshot[Q] | None:
         """Wait until a job's record is newer than `since`; None when time is up."""
         return await self._records.changed(job_id, since=since, timeout_s=timeout_s)
 
-    async def page(self, *, before: str = "", limit: int = 50) -> Sequence[Job]:
+    async def page(self, *, before: str = "", limit: int = 50) -> Sequence[Job[Q]]:
         """Return jobs, newest first, from the first one older than `before`."""
         ids = reversed(await self._records.ids())
         wanted = [job_id for job_id in ids if not before or job_id < before][:limit]
         return await self._records.all_of(wanted)
 
-    async def cancel(self, job_id: str) -> Job:
+    async def cancel(self, job_id: str) -> Job[Q]:
         """Ask for a job's end; one that nobody works on ends at once. No error if it has ended."""
         now = self._records.now()
 
-        def cancelled(job: Job) -> Job:
+        def cancelled(job: Job[Q]) -> Job[Q]:
             if job.state.final or (job.cancel_requested and job.leased(now)):
                 return job
             if job.leased(now):
@@ -90,7 +92,7 @@ class Ledger:
 
         return (await self._records.change(parse_job_id(job_id), cancelled)).job
 
-    async def report(self, job: Job) -> Report | None:
+    async def report(self, job: Job[Q]) -> R | None:
         """Return the report of a job that ended with one.
 
         Raises
@@ -100,22 +102,23 @@ class Ledger:
         """
         if job.report is None:
             return None
-        value = await read_chunks(self._records.kv, f"report.{job.job_id}", job.report)
+        value = await read_chunks(
+            self._records.kv, self._records.key("report", job.job_id), job.report
+        )
         try:
-            return Report.model_validate_json(value)
+            return self._records.kind.report.model_validate_json(value)
         except ValidationError:
             raise Unreadable("a stored report cannot be read", job_id=job.job_id) from None
 
-    async def _once(
-        self, idempotency: str, job_id: str, peer: str, request: RetrievalRequest
-    ) -> str:
+    async def _once(self, idempotency: str, job_id: str, peer: str, request: Q) -> str:
         """Return the job of an idempotency key: this one, or the one it was used for before."""
         asked = f"{peer}\n{request.model_dump_json()}".encode()
+        key = self._records.key("idem", idempotency)
         mine = _Known(job_id=job_id, request_sha256=hashlib.sha256(asked).hexdigest())
         try:
-            await self._records.kv.create(f"idem.{idempotency}", mine.model_dump_json().encode())
+            await self._records.kv.create(key, mine.model_dump_json().encode())
         except Conflict:
-            entry = await self._records.kv.get(f"idem.{idempotency}")
+            entry = await self._records.kv.get(key)
             known = _Known.model_validate_json(entry.value)
             if known.request_sha256 != mine.request_sha256:
                 raise InvalidRequest("the idempotency key was used for another request") from None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from qr_gateway.retrieval.attempt import Pace
+from qr_gateway.jobs.attempt import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class WorkerOptions:
     owner: str = "qr-gateway"
     """Name of the replica, for people who read the ledger."""
     jobs: int = 4
-    """Retrievals at a time; each holds a thread of the bridge's pool."""
+    """Jobs of a kind at a time; each holds a thread of the bridge's pool."""
     jobs_per_peer: int = 2
     """Of these, against one peer; replicas add up."""
     pace: Pace = field(default_factory=Pace)
@@ -38,15 +38,17 @@ class WorkerOptions:
 class Metrics:
     """What the worker counts."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, kind: str) -> None:
+        """Register the metrics of one kind of job: `retrieval`, `send`."""
         self.running = Gauge(
-            "retrievals_running", "Retrievals this replica works on", registry=registry
+            f"{kind}s_running", f"{kind.capitalize()}s this replica works on", registry=registry
         )
         self.ended = Counter(
-            "retrievals_ended", "Retrievals that ended, by how", ("state",), registry=registry
+            f"{kind}s_ended",
+            f"{kind.capitalize()}s that ended, by how",
+            ("state",),
+            registry=registry,
         )
         self.bytes_moved = Counter(
-            "retrieval_bytes_moved",
-            "Bytes of instances that retrievals had sent",
-            registry=registry,
+            f"{kind}_bytes_moved", f"Bytes of instances that {kind}s moved", registry=registry
         )

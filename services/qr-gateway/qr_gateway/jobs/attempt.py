@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Generic
 
 import structlog
 
@@ -22,10 +23,11 @@ from dicomcore.errors import (
 from dicomcore.ports import Delivery
 from dicomio.bridge import Bridge
 from dicomio.tasks import end
-from qr_gateway.retrieval.claims import Claims, LeaseLost
-from qr_gateway.retrieval.jobs import Job
-from qr_gateway.retrieval.model import Progress, Report, RetrievalRequest
-from qr_gateway.retrieval.records import Records
+from qr_gateway.jobs.claims import Claims, LeaseLost
+from qr_gateway.jobs.kind import Q, R
+from qr_gateway.jobs.record import Job
+from qr_gateway.jobs.records import Records
+from qr_gateway.jobs.states import Progress
 
 log = structlog.get_logger(__name__)
 
@@ -47,8 +49,8 @@ class Hooks:
     cancelled: Callable[[], bool]
 
 
-Execute = Callable[[str, RetrievalRequest, Hooks], Report]
-"""Runs a retrieval against the peer of that name; blocks until it ends."""
+Execute = Callable[[str, Q, Hooks], R]
+"""Runs a job against the peer of that name; blocks until it ends."""
 
 
 class Stop(Enum):
@@ -71,11 +73,17 @@ class Pace:
     progress_every_s: float = 1.0
 
 
-class Attempt:
+class Attempt(Generic[Q, R]):
     """Runs the executor once for a job that this worker holds."""
 
     def __init__(
-        self, held: Job, delivery: Delivery, records: Records, *, bridge: Bridge, pace: Pace
+        self,
+        held: Job[Q],
+        delivery: Delivery,
+        records: Records[Q, R],
+        *,
+        bridge: Bridge,
+        pace: Pace,
     ) -> None:
         self._held = held
         self._delivery = delivery
@@ -99,7 +107,7 @@ class Attempt:
             self._stop = why
         self._stopped.set()
 
-    async def run(self, execute: Execute) -> Report:
+    async def run(self, execute: Execute[Q, R]) -> R:
         """Return the executor's report.
 
         Raises
@@ -202,7 +210,7 @@ class Attempt:
                 log.warning("lease_not_renewed", job_id=self._held.job_id, problem=exc.sentence)
                 await asyncio.sleep(self._pace.progress_every_s)
 
-    def _look(self, job: Job) -> None:
+    def _look(self, job: Job[Q]) -> None:
         mine = self._held.lease
         if job.lease is None or mine is None or job.lease.token != mine.token:
             raise LeaseLost("another worker has the job", job_id=job.job_id)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from dicomcore.errors import NotFound
-from qr_gateway.retrieval.chunks import delete_chunks
-from qr_gateway.retrieval.jobs import Job, first_job_id
-from qr_gateway.retrieval.records import Records
+from qr_gateway.jobs.chunks import delete_chunks
+from qr_gateway.jobs.kind import Q, R
+from qr_gateway.jobs.record import Job, first_job_id
+from qr_gateway.jobs.records import Records
 
 
-async def forgotten(records: Records, *, idle_s: float) -> Sequence[Job]:
+async def forgotten(records: Records[Q, R], *, idle_s: float) -> Sequence[Job[Q]]:
     """Return jobs whose end is not announced, whom nobody works on, unchanged for `idle_s`.
 
     Raises
@@ -20,22 +21,22 @@ async def forgotten(records: Records, *, idle_s: float) -> Sequence[Job]:
     """
     now = records.now()
     before = now - timedelta(seconds=idle_s)
-    found: list[Job] = []
+    found: list[Job[Q]] = []
     for job_id in await records.open_ids():
         try:
             job = (await records.get(job_id)).job
         except NotFound:
             if job_id < first_job_id(before):  # not one that is being submitted just now
-                await records.kv.delete(f"open.{job_id}")
+                await records.kv.delete(records.key("open", job_id))
             continue
         if job.announced:
-            await records.kv.delete(f"open.{job_id}")
+            await records.kv.delete(records.key("open", job_id))
         elif not job.leased(now) and job.updated_at < before:
             found.append(job)
     return found
 
 
-async def prune(records: Records, *, older_than_s: float) -> int:
+async def prune(records: Records[Q, R], *, older_than_s: float) -> int:
     """Remove jobs that were made so long ago and have ended; return how many.
 
     Raises
@@ -47,9 +48,9 @@ async def prune(records: Records, *, older_than_s: float) -> int:
     for job in await records.all_of([job_id for job_id in await records.ids() if job_id < limit]):
         if not job.announced:
             continue
-        await delete_chunks(records.kv, f"report.{job.job_id}")
+        await delete_chunks(records.kv, records.key("report", job.job_id))
         if job.idempotency:
-            await records.kv.delete(f"idem.{job.idempotency}")
-        await records.kv.delete(f"job.{job.job_id}")
+            await records.kv.delete(records.key("idem", job.idempotency))
+        await records.kv.delete(records.key("job", job.job_id))
         removed += 1
     return removed
