@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from uuid import uuid4
@@ -9,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from dicomcore.errors import InvalidRequest, ObjectStoreFull, ObjectStoreUnavailable
-from dicomio.s3_store import S3Store
+from dicomio.s3_store import MAX_OBJECT_BYTES, MULTIPART_BYTES, S3Store
 from tests.servers.s3_proxy import Behaviour, s3_proxy
 from tests.servers.weed import Weed
 
@@ -127,11 +129,46 @@ def test_an_answer_that_is_no_s3_is_unavailable(server: Server) -> None:
         server.store.get(server.prefix + "k")
 
 
-def test_an_object_beyond_one_put_is_refused_before_it_is_sent(server: Server) -> None:
-    block = memoryview(bytes(1 << 20))
+def test_an_object_that_no_upload_can_hold_is_refused_before_it_is_sent(server: Server) -> None:
+    block = memoryview(bytes(64 << 20))
     server.behaviour.seen.clear()
 
     with pytest.raises(InvalidRequest):
-        server.store.put(server.prefix + "huge", [block] * (5 * 1024 + 1))
+        server.store.put(server.prefix + "huge", [block] * (MAX_OBJECT_BYTES // len(block) + 1))
 
     assert server.behaviour.seen == []
+
+
+@pytest.mark.parametrize("checks_sha256", [True, False])
+def test_what_is_damaged_on_the_way_is_refused(server: Server, checks_sha256: bool) -> None:
+    if not checks_sha256:  # an older server: it answers the probes so
+        server.behaviour.answers += [("PUT", 200, b""), ("PUT", 412, b""), ("PUT", 200, b"")]
+    body = b"x" * 10_000
+    sha256 = hashlib.sha256(body).hexdigest()
+    assert server.store.put(server.prefix + "whole", [body], sha256=sha256)
+    assert server.behaviour.answers == []
+
+    server.behaviour.damage = True
+    with pytest.raises(ObjectStoreUnavailable):
+        server.store.put(server.prefix + "damaged", [body], sha256=sha256)
+
+    server.behaviour.damage = False
+    assert server.store.put(server.prefix + "damaged", [body], sha256=sha256)
+    assert server.store.get(server.prefix + "damaged") == body
+
+
+def test_a_large_object_is_uploaded_in_parts_once(server: Server) -> None:
+    body = memoryview(os.urandom(1 << 20) * ((MULTIPART_BYTES >> 20) + 1))
+    server.store.put(server.prefix + "small", [b"x"])
+    server.behaviour.seen.clear()
+
+    assert server.store.put(server.prefix + "large", [b"header", body])
+    parts = server.behaviour.seen.count("PUT")
+    server.behaviour.seen.clear()
+    assert not server.store.put(server.prefix + "large", [b"header", body])
+
+    assert parts > 1
+    assert server.behaviour.seen == ["HEAD"]
+    assert server.store.stat(server.prefix + "large").size_bytes == len(body) + 6
+    assert server.store.get_range(server.prefix + "large", 0, 106) == b"header" + body[:100]
+    assert server.store.get_range(server.prefix + "large", len(body) - 94, 200) == body[-100:]

@@ -16,6 +16,8 @@ class Behaviour:
 
     drop_conditions: bool = False
     """Take `If-None-Match` away: servers ignored it until 2024."""
+    damage: bool = False
+    """Change the last byte of what is PUT."""
     answers: list[tuple[str, int, bytes]] = field(default_factory=list)
     """Method, status and body that answer the next requests of that method instead."""
     seen: list[str] = field(default_factory=list)
@@ -44,6 +46,8 @@ def s3_proxy(target: str) -> Iterator[S3Proxy]:
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             behaviour.seen.append(self.command)
+            if behaviour.damage and self.command == "PUT" and body:
+                body = body[:-1] + bytes([body[-1] ^ 1])
             for answer in behaviour.answers:
                 if answer[0] == self.command:
                     behaviour.answers.remove(answer)

@@ -41,11 +41,17 @@ class ObjectStore(Protocol):
     Every method may raise `ObjectStoreUnavailable`. All may be called from any thread.
     """
 
-    def put(self, key: str, parts: Sequence[bytes | memoryview]) -> bool:
+    def put(self, key: str, parts: Sequence[bytes | memoryview], *, sha256: str = "") -> bool:
         """Store the concatenation of `parts` if `key` is absent; return whether it was.
 
         When it returns, the object is durable (fsync, or the server's acknowledgement). Existing
         bytes are left as they are. A crash in between leaves nothing under `key`.
+
+        Parameters
+        ----------
+        sha256
+            Of the concatenation, hexadecimal, where it is known: a server can then refuse what was
+            damaged on the way, and nothing has to be computed again.
 
         Raises
         ------
@@ -405,9 +411,11 @@ class IndexDb(Protocol):
         ...
 
     async def patients(
-        self, *, after: str | None = None, limit: int = 100
+        self, *, after: str | None = None, limit: int = 100, prefix: str = ""
     ) -> Sequence[PatientSummary]:
         """Return patients in code point order of their ID, from the first one above `after`.
+
+        Only those whose ID starts with `prefix`.
 
         None starts at the beginning, where the patient without an ID is: Patient ID (0010,0020)
         may be empty (type 2). Instances are counted once, however many versions there are.

@@ -23,7 +23,8 @@ from dicomcore.errors import (
 )
 from dicomcore.keys import check_key, check_prefix
 from dicomcore.ports import ObjectStat
-from dicomio.durable import link_or_rename_absent, make_directories, sync_directory, sync_file
+from dicomio.durable import link_or_rename_absent, sync_directory, sync_file
+from dicomio.parts import Parts
 from dicomio.usage import UsageEstimate
 
 STAGING = ".staging"
@@ -79,25 +80,26 @@ class DirectoryStore:
             self._staging.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._remove_leftovers()
 
-    def put(self, key: str, parts: Sequence[bytes | memoryview]) -> bool:
+    def put(self, key: str, parts: Sequence[bytes | memoryview], *, sha256: str = "") -> bool:  # noqa: ARG002 - for servers
         path = self._path(key)
-        size_bytes = sum(memoryview(part).nbytes for part in parts)
+        body = Parts(parts)
         with self._writing():
             self._remove_leftovers_if_due()
             if path.is_file():
                 # who wrote it may not have come to this yet
-                self._make_durable(path.parent)
-                sync_directory(path.parent)
+                self._sync(path.parent, self._make_directories(path.parent))
                 return False
-            self._refuse_above_capacity(size_bytes)
+            self._refuse_above_capacity(body.size_bytes)
             staged = self._staging / f"{self._instance}-{next(self._names)}.part"
             try:
-                _write(staged, parts)
-                created = self._give_name(staged, path)
+                # the directories first: the file's own way to the disk often takes them along
+                unsynced = self._make_directories(path.parent)
+                _write(staged, body)
+                created = self._give_name(staged, path, unsynced)
             finally:
                 staged.unlink(missing_ok=True)
         if created:
-            self._usage.written(size_bytes)
+            self._usage.written(body.size_bytes)
         return created
 
     def get(self, key: str) -> bytes:
@@ -190,30 +192,48 @@ class DirectoryStore:
         if self._usage.used_bytes() + size_bytes > self._capacity_bytes:
             raise ObjectStoreFull("capacity is used up", capacity_bytes=self._capacity_bytes)
 
-    def _give_name(self, staged: Path, path: Path) -> bool:
-        """Link a finished object to its name, durably; return whether the name was free."""
-        self._make_durable(path.parent)
+    def _give_name(self, staged: Path, path: Path, unsynced: Sequence[Path]) -> bool:
+        """Link a finished object to its name, durably; return whether the name was free.
+
+        Parameters
+        ----------
+        unsynced
+            Directories on the way to it that may not survive a power cut yet.
+        """
         try:
             created = link_or_rename_absent(staged, path, claims=self._staging)
         except FileNotFoundError:
             # somebody removed a folder that we know: make it again
-            self._durable_directories.discard(path.parent)
-            self._make_durable(path.parent)
+            self._durable_directories.clear()
+            unsynced = self._make_directories(path.parent)
             created = link_or_rename_absent(staged, path, claims=self._staging)
         if not created and path.is_dir():
             raise InvalidRequest("key is the beginning of other keys")
         # also for the loser of a race: the winner may not have come to it yet
-        sync_directory(path.parent)
+        self._sync(path.parent, unsynced)
         return created
 
-    def _make_durable(self, directory: Path) -> None:
-        """Make sure that the way down to `directory` survives a power cut, once per directory."""
-        if directory in self._durable_directories:
-            return
-        make_directories(self._root, directory)
+    def _make_directories(self, directory: Path) -> Sequence[Path]:
+        """Make the way down to `directory`; return the part of it that may not survive a power cut.
+
+        Which is all that we have not synced ourselves: another process may have made it a moment ago.
+        """
+        steps = itertools.takewhile(
+            lambda step: step != self._root, [directory, *directory.parents]
+        )
+        unsynced = [step for step in steps if step not in self._durable_directories][::-1]
+        for step in unsynced:
+            step.mkdir(exist_ok=True, mode=0o700)
+        return unsynced
+
+    def _sync(self, directory: Path, unsynced: Sequence[Path]) -> None:
+        """Return once the names in `directory`, and those of the `unsynced` ones, are on the medium."""
+        sync_directory(directory)
+        for step in unsynced:
+            sync_directory(step.parent)
         if len(self._durable_directories) >= _KNOWN_DIRECTORIES:
             self._durable_directories.clear()
-        self._durable_directories.add(directory)
+        self._durable_directories.update(unsynced)
 
     def _walk(self, folder: str, prefix: str, start_after: str) -> Iterator[ObjectStat]:
         """Yield objects below `folder` in byte order of their keys; one directory in memory per level."""
@@ -257,13 +277,13 @@ class DirectoryStore:
                         Path(entry.path).unlink()
 
 
-def _write(path: Path, parts: Sequence[bytes | memoryview]) -> None:
+def _write(path: Path, body: Parts) -> None:
     descriptor = os.open(
         path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600
     )
     with os.fdopen(descriptor, "wb") as file:
-        for part in parts:
-            file.write(part)
+        for chunk in body:
+            file.write(chunk)
         file.flush()
         sync_file(file.fileno())
 

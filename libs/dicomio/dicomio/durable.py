@@ -45,17 +45,6 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def make_directories(root: Path, directory: Path) -> None:
-    """Make the directories from `root`, which exists, down to `directory`, durably.
-
-    One that exists already is made durable too: another process may have made it a moment ago.
-    """
-    steps = [directory, *directory.parents]
-    for step in reversed(steps[: steps.index(root)]):
-        step.mkdir(exist_ok=True, mode=0o700)
-        sync_directory(step.parent)
-
-
 def link_or_rename_absent(source: Path, target: Path, *, claims: Path) -> bool:
     """Give the file `source` the name `target` if nothing has it; return whether it was free.
 

@@ -1,45 +1,60 @@
-"""Several buffers, read as one file without being copied together."""
+"""Several buffers as one object: sent or written piece by piece, without being copied together."""
 
 from __future__ import annotations
 
 import hashlib
+import mmap
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+CHUNK_BYTES = 4 << 20
 
 
-class PartsReader:
-    """A readable, seekable view on the concatenation of `parts`."""
+class Parts:
+    """The concatenation of `parts`, as chunks; it can be gone through any number of times.
+
+    What has been gone through of a mapped file is given back to the system: a part may be larger than
+    the memory there is.
+    """
 
     def __init__(self, parts: Sequence[bytes | memoryview]) -> None:
         self._parts = [memoryview(part).cast("B") for part in parts]
         self.size_bytes = sum(len(part) for part in self._parts)
-        self._position = 0
+
+    def __iter__(self) -> Iterator[memoryview]:
+        """Yield the chunks; each is valid until the next one."""
+        for part in self._parts:
+            for start in range(0, len(part), CHUNK_BYTES):
+                yield part[start : start + CHUNK_BYTES]
+                _give_back(part, start)
 
     def md5_base64(self) -> str:
         """Return what the header Content-MD5 holds (RFC 1864)."""
         digest = hashlib.md5(usedforsecurity=False)
-        for part in self._parts:
-            digest.update(part)
+        for chunk in self:
+            digest.update(chunk)
         return b64encode(digest.digest()).decode("ascii")
 
-    def tell(self) -> int:
-        """Return the 0-based offset of the next byte."""
-        return self._position
 
-    def seek(self, offset: int) -> int:
-        """Go to an offset from the beginning."""
-        self._position = offset
-        return offset
+class PartsReader:
+    """The same, read as a file."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._chunks = iter(parts)
+        self._chunk = memoryview(b"")
 
     def read(self, size: int = -1) -> bytes:
-        """Return at most `size` bytes, up to the end of the part they are in; all that is left if negative."""
+        """Return at most `size` bytes, up to the end of a chunk; none at the end, all that is left if negative."""
         if size < 0:
-            return b"".join(iter(lambda: self.read(1 << 20), b""))
-        offset = self._position
-        for part in self._parts:
-            if offset < len(part):
-                chunk = part[offset : offset + size].tobytes()
-                self._position += len(chunk)
-                return chunk
-            offset -= len(part)
-        return b""
+            return b"".join([self._chunk, *self._chunks])
+        if not self._chunk:
+            self._chunk = next(self._chunks, memoryview(b""))
+        taken, self._chunk = self._chunk[:size], self._chunk[size:]
+        return taken.tobytes()
+
+
+def _give_back(part: memoryview, start: int) -> None:
+    mapped = part.obj
+    if isinstance(mapped, mmap.mmap) and len(part) == len(mapped) and hasattr(mapped, "madvise"):
+        length = min(CHUNK_BYTES, len(part) - start)
+        mapped.madvise(mmap.MADV_DONTNEED, start, length)

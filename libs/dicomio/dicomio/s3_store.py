@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
+from typing import BinaryIO, cast
 from uuid import uuid4
 
 import urllib3
@@ -24,11 +26,14 @@ from dicomcore.errors import (
 )
 from dicomcore.keys import check_key, check_prefix
 from dicomcore.ports import ObjectStat
-from dicomio.parts import PartsReader
+from dicomio.parts import Parts, PartsReader
 from dicomio.usage import UsageEstimate
 
-MAX_OBJECT_BYTES = 5 << 30
-"""Of one PUT in S3."""
+MULTIPART_BYTES = 64 << 20
+"""An object above it is uploaded in parts, each of which can be tried again by itself."""
+_PART_BYTES = 16 << 20
+MAX_OBJECT_BYTES = 10_000 * _PART_BYTES
+"""S3 takes 10,000 parts."""
 _PUT_ATTEMPTS = 5
 _PUT_EXPIRES = timedelta(minutes=15)
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
@@ -66,12 +71,23 @@ class S3Options:
     """What the bucket may hold; above it a put raises `ObjectStoreFull`. S3 itself does not tell."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """What a server can do on PUT; older ones ignore what they do not know."""
+
+    is_conditional: bool
+    """`If-None-Match: *`."""
+    checks_sha256: bool
+    """`x-amz-checksum-sha256`."""
+
+
 class S3Store:
     """`ObjectStore` in one bucket.
 
     `put` is one conditional PUT (`If-None-Match: *`), which the server decides. Whether the server
     knows it is tried once, on a key of its own below `probe/`; where it does not, a HEAD goes before
     the PUT, and of two writers at one key the last one wins: harmless for keys with a content digest.
+    So it is with large objects, which are uploaded in parts: few servers know a condition there.
 
     A PUT whose answer is lost is sent again, and then finds its own object: it returns False.
 
@@ -114,7 +130,7 @@ class S3Store:
         except ValueError as exc:
             raise InvalidRequest("not an endpoint of an object store") from exc
         self._usage = UsageEstimate(lambda start_after: self.list("", start_after=start_after))
-        self._conditional: bool | None = None
+        self._known: _Server | None = None
 
     def ensure_bucket(self) -> None:
         """Make the bucket if it is absent."""
@@ -127,18 +143,22 @@ class S3Store:
                 if exc.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                     raise
 
-    def put(self, key: str, parts: Sequence[bytes | memoryview]) -> bool:
+    def put(self, key: str, parts: Sequence[bytes | memoryview], *, sha256: str = "") -> bool:
         check_key(key)
-        body = PartsReader(parts)
+        body = Parts(parts)
         if body.size_bytes > MAX_OBJECT_BYTES:
-            raise InvalidRequest("object is too large for one PUT", size_bytes=body.size_bytes)
+            raise InvalidRequest("object is too large", size_bytes=body.size_bytes)
         self._refuse_above_capacity(body.size_bytes)
-        if self._is_conditional():
-            created = self._put(key, body)
+        server = self._server()
+        sha256 = sha256 if server.checks_sha256 else ""
+        if server.is_conditional and body.size_bytes <= MULTIPART_BYTES:
+            created = self._put(key, body, sha256)
         else:
             created = not self._exists(key)
-            if created:
-                self._put(key, body, conditional=False)
+            if created and body.size_bytes <= MULTIPART_BYTES:
+                self._put(key, body, sha256, conditional=False)
+            elif created:
+                self._put_in_parts(key, body)
         if created:
             self._usage.written(body.size_bytes)
         return created
@@ -180,23 +200,29 @@ class S3Store:
     def close(self) -> None:
         self._http.clear()
 
-    def _put(self, key: str, body: PartsReader, *, conditional: bool = True) -> bool:
-        """PUT through a presigned address.
+    def _put(self, key: str, body: Parts, sha256: str, *, conditional: bool = True) -> bool:
+        """PUT through a presigned address; return whether it was new.
 
         The client's own put takes one contiguous buffer and no conditions; this one streams the parts
-        as they are. Content-MD5 lets the server refuse what was damaged on the way.
+        as they are. A checksum lets the server refuse what was damaged on the way: `sha256`, which is
+        part of what is signed, or else Content-MD5.
         """
         headers = {
-            "Content-Type": "application/dicom" if key.endswith(".dcm") else "application/json",
+            "Content-Type": _content_type(key),
             "Content-Length": str(body.size_bytes),
-            "Content-MD5": body.md5_base64(),
         }
+        query = {}
+        if sha256:
+            query["x-amz-checksum-sha256"] = b64encode(bytes.fromhex(sha256)).decode("ascii")
+        else:
+            headers["Content-MD5"] = body.md5_base64()
         if conditional:
             headers["If-None-Match"] = "*"
         for _attempt in range(_PUT_ATTEMPTS):
             with mapped_errors(key):
-                url = self._client.get_presigned_url("PUT", self._bucket, key, expires=_PUT_EXPIRES)
-                body.seek(0)
+                url = self._client.get_presigned_url(
+                    "PUT", self._bucket, key, expires=_PUT_EXPIRES, extra_query_params=dict(query)
+                )
                 response = self._http.urlopen("PUT", url, body=body, headers=headers)
             if response.status == HTTPStatus.OK:
                 return True
@@ -206,6 +232,18 @@ class S3Store:
             if response.status != HTTPStatus.CONFLICT:
                 raise _refusal(response)
         raise ObjectStoreUnavailable("writers at one key keep each other off", key=key)
+
+    def _put_in_parts(self, key: str, body: Parts) -> None:
+        with mapped_errors(key):
+            self._client.put_object(
+                self._bucket,
+                key,
+                cast(BinaryIO, PartsReader(body)),  # it reads, and does nothing else
+                body.size_bytes,
+                content_type=_content_type(key),
+                part_size=_PART_BYTES,
+                num_parallel_uploads=1,
+            )
 
     def _read(self, key: str, *, offset: int = 0, length: int = 0) -> bytes:
         with mapped_errors(key):
@@ -236,16 +274,26 @@ class S3Store:
             return False
         return True
 
-    def _is_conditional(self) -> bool:
-        """Return whether the server honours `If-None-Match: *` on PUT; older ones ignore it."""
+    def _server(self) -> _Server:
+        """Return what the server can do on PUT; it is tried once, with five bytes."""
         # no lock: two threads that try it find the same, and none waits for the other's time-out
-        if self._conditional is None:
-            key = f"probe/{uuid4().hex}"
-            self._put(key, PartsReader([b"probe"]), conditional=False)
-            self._conditional = not self._put(key, PartsReader([b"probe"]))
+        if self._known is None:
+            key, probe = f"probe/{uuid4().hex}", Parts([b"probe"])
+            self._put(key, probe, "", conditional=False)
+            self._known = _Server(
+                is_conditional=not self._put(key, probe, ""),
+                checks_sha256=not self._takes_damaged(key, probe),
+            )
             with suppress(ObjectStoreUnavailable):  # without the right to delete, five bytes stay
                 self.delete(key)
-        return self._conditional
+        return self._known
+
+    def _takes_damaged(self, key: str, probe: Parts) -> bool:
+        try:
+            return self._put(key, probe, "0" * 64, conditional=False)
+        except ObjectStoreUnavailable:
+            # refused, as it should be; were the server away, the next PUT finds that out
+            return False
 
     def _refuse_above_capacity(self, size_bytes: int) -> None:
         if self._capacity_bytes is None:
@@ -273,6 +321,10 @@ def mapped_errors(key: str = "") -> Iterator[None]:
         raise ObjectStoreUnavailable(
             "object store does not answer", error=type(exc).__name__
         ) from exc
+
+
+def _content_type(key: str) -> str:
+    return "application/dicom" if key.endswith(".dcm") else "application/json"
 
 
 def _refusal(response: urllib3.BaseHTTPResponse) -> Exception:
