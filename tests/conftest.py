@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -18,6 +19,15 @@ NOTHING_SKIPPED = "DICOMTOOLS_NOTHING_SKIPPED"
 """Set by CI: a test marked `peer` or `server` that was skipped fails the run."""
 
 _skipped: list[str] = []
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What commands keep between runs goes to a folder of this run."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+            patch.setenv(name, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

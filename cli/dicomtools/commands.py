@@ -191,9 +191,9 @@ _FOLDER = (
 """What commands that read folders share."""
 
 _CACHE_NOTES = """\
-What is read of a folder is kept, so that the next time only files that are new or have changed are
-read. It is patient data: it is kept in your own cache folder, for your eyes only, and forgotten after
-a month without use."""
+What is read of a folder is kept, so that the next time only files that are new or have changed
+are read. It is patient data: it is kept in your own cache folder, for your eyes only, and
+forgotten after a month without use."""
 
 SEARCH = Command(
     name="search",
@@ -221,20 +221,23 @@ SEARCH = Command(
     notes="""\
 List all where PatientId is Phantom-1 and show modality:
   --tag "(0010,0020)=Phantom-1" --tag "(0008,0060)=?" --path X:\\Data --searchPattern *.dcm
+  --showStatistics
 List all treatment unit names:
   --tag "(300A,00B0)/(300A,00B2)=?" --path X:\\Data --searchPattern RP*.dcm --showStatistics
+(Where the shell itself expands *, write "*.dcm".)
 
-Tags: (300A,00B2), or a keyword, TreatmentMachineName; through sequences with a slash,
+Tags: (300A,00B2), or its keyword, TreatmentMachineName; in sequences with a slash between them,
 BeamSequence/TreatmentMachineName; private ones (3253,1000) or (3253,xx00:creator).
-Values: ? tells the value; A* and A?C are texts with wildcards, \\* is a star; numbers are compared as
-numbers, 10..20 is a range; 2024 or 202401 is any day in it, 20240101-20240131 a range.
-Tags within the same sequence must be in the same item of it.
+Values: ? tells the value; A* and A?C are texts with wildcards, \\* is a star; numbers are compared
+as numbers, 10..20 is a range; 2024 or 202401 is any day in it, 20240101-20240131 a range.
+Every tag must match in a file; tags of one sequence must match in the same item of it.
 
 """
     + _CACHE_NOTES
     + """
 
-Exit code: 0 when something was found, 2 when nothing was or a tag cannot be understood, 1 otherwise.""",
+Exit code: 0 when something was found, 2 when nothing was found or a tag cannot be understood,
+1 otherwise.""",
 )
 
 SHOW = Command(
@@ -244,10 +247,19 @@ SHOW = Command(
     options=(
         Option("path", "Path where to search for files.", required=True),
         _SEARCH_PATTERN,
-        Option("format", "Either flat list or tree.", choices=("flat", "tree"), default="tree"),
+        Option(
+            "format",
+            "Either flat list or tree; json for programs, html as a page for a browser.",
+            choices=("flat", "tree", "json", "html"),
+            default="tree",
+        ),
         _DEFAULT_MACHINES,
+        *_FOLDER,
     ),
-    notes="Exit code: 0 when at least one DICOM file was read, 1 otherwise.",
+    notes=_CACHE_NOTES
+    + """
+
+Exit code: 0 when at least one DICOM file was read, 1 otherwise.""",
 )
 
 UP = Command(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from dicomcore.query import Told
 from dicomcore.tagpath import Path, path_in_words, print_path
-from dicomtools.plain import plain
+from dicomtools.plain import count, plain
 
 MOST_VALUES = 1000
 """So many values of an attribute are counted one by one in the statistics."""
@@ -64,7 +64,7 @@ class Listing:
         """Yield the lines of how many were found, and of each value that was told, how often."""
         yield f"Found {self.number_found} of {total} files"
         for name, counts in zip(self._names, self._counts, strict=True):
-            yield f"{name}: {len(counts)} different values"
+            yield f"{name}: {count(len(counts), 'different value')}"
             for value, number in counts.most_common(MOST_VALUES):
                 yield f"  {number:>8}  {_shown(value)}"
             if len(counts) > MOST_VALUES:

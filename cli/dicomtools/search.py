@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from dicomcore.errors import InvalidRequest
 from dicomcore.query import Query, Term, Told, parse_term
 from dicomcore.tagpath import print_path
 from dicomtools.config import Values
-from dicomtools.folder.listing import ALL
+from dicomtools.folder.options import existing_folder, how_to_read
 from dicomtools.folder.progress import Bar
-from dicomtools.folder.reading import FolderReading, How
+from dicomtools.folder.reading import FolderReading
 from dicomtools.folder.tasks import ValuesTask, decode_found
 from dicomtools.found import Listing
 from dicomtools.log_level import configure_logs
 from dicomtools.plain import plain
 from dicomtools.problems import CommandProblem
-from dicomtools.settings import Layer, cache_folder
+from dicomtools.settings import Layer
 from dicomtools.skipped import Skipped
 
 OK = 0
@@ -89,29 +88,6 @@ class Answers:
         told = self._query.answer(decode_found(body, self._plan))
         self._known[body] = told
         return told
-
-
-def how_to_read(values: Values) -> How:
-    """Return how files are to be read, from the options that the commands on folders share."""
-    return How(
-        pattern=values.text("searchPattern") or ALL,
-        processes=int(values.text("processes") or 0),
-        cache_root=None if values.flag("noCache") else cache_folder() / "folders",
-    )
-
-
-def existing_folder(values: Values) -> str:
-    """Return the folder that was given.
-
-    Raises
-    ------
-    CommandProblem
-        There is none.
-    """
-    folder = values.text("path")
-    if not Path(folder).is_dir():
-        raise CommandProblem(f"There is no folder {folder}")
-    return folder
 
 
 class _NotUnderstood(CommandProblem):

@@ -37,7 +37,7 @@ li > span { display: block; padding-left: 1.1rem; }
 summary { cursor: pointer; }
 summary:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
 .tree > li { margin: .6rem 0; }
-.tree > li > details > summary { font-weight: 600; }
+.tree > li > details > summary, .tree > li > span { font-weight: 600; }
 b { font-weight: 600; }
 .missing, .conflict { border-radius: .25rem; padding: 0 .3rem; }
 .missing { color: var(--missing); background: var(--missing-paper); }
@@ -60,10 +60,10 @@ def html(trees: Sequence[PatientTree]) -> str:
             '<meta http-equiv="Content-Security-Policy" '
             "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n",
             '<meta name="referrer" content="no-referrer">\n',
-            f"<title>Reference trees</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n",
+            f"<title>Reference trees</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n",
             *(part for tree in trees for part in _patient(tree)),
             "" if trees else "<p>There is no DICOM instance.</p>\n",
-            "<footer>Not validated for clinical use.</footer>\n</body>\n</html>\n",
+            "</main>\n<footer>Not validated for clinical use.</footer>\n</body>\n</html>\n",
         )
     )
 
@@ -71,13 +71,13 @@ def html(trees: Sequence[PatientTree]) -> str:
 def _patient(tree: PatientTree) -> Iterator[str]:
     lines = list(patient_lines(tree))
     name = f" <small>{_text(tree.patient_name)}</small>" if tree.patient_name else ""
-    yield f"<main>\n<h1>Patient: {_text(tree.patient_id) or '(no ID)'}{name}</h1>\n"
+    yield f"<section>\n<h1>Patient: {_text(tree.patient_id) or '(no ID)'}{name}</h1>\n"
     facts = (count(len(tree.plans), "plan"), count(tree.number_of_instances, "instance"))
     yield f"<p>{', '.join(facts)}</p>\n"
     yield from _notices(lines)
     yield '<ul class="tree">\n'
     yield from _nested(lines)
-    yield "</ul>\n</main>\n"
+    yield "</ul>\n</section>\n"
 
 
 def _notices(lines: Iterable[Line]) -> Iterator[str]:
