@@ -193,6 +193,21 @@ async def test_studies_series_and_instances_are_listed_and_filtered(client: Clie
     assert pages["next"] is not None
 
 
+async def test_patients_are_filtered_by_how_their_id_starts(client: Client) -> None:
+    found = await client.get("/v1/patients", [("prefix", "P/")])
+
+    assert [one["patient_id"] for one in as_list(found["patients"])] == ["P/2 ü"]
+
+
+async def test_a_tree_is_a_page_of_its_own(client: Client) -> None:
+    async with client.session.get(f"{client.url}/v1/patients/P-1/tree?format=html") as response:
+        page = await response.text()
+
+    assert (response.status, response.content_type) == (200, "text/html")
+    assert page.startswith("<!DOCTYPE html>")
+    assert "PROST_1" in page
+
+
 @pytest.mark.parametrize(
     ("path", "parameters"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Literal
 
@@ -15,6 +15,7 @@ from dicomcore.errors import NotFound
 from dicomcore.model import InstanceHeader
 from dicomcore.ports import IndexDb, IndexedInstance
 from dicomcore.references import Stack
+from dicomcore.render_html import html
 from dicomcore.tree import build_trees
 from dicomcore.uids import parse_instance_uid
 from dicomio.http import (
@@ -29,17 +30,23 @@ from dicomio.http import (
     encode_cursor,
 )
 from indexer.answers import Incoming, Instance, Patient, Patients, Stats, Version
+from indexer.inputs import Page
 from indexer.rebuild import Rebuild, RebuildReport
 
+TreeFormat = Literal["json", "text", "html"]
 _REBUILD = "/v1/reindex"
+_MEDIA_TYPES: Mapping[TreeFormat, str] = {
+    "json": "application/json",
+    "text": "text/plain",
+    "html": "text/html",
+}
 
 
-class PatientsQuery(Input):
+class PatientsQuery(Page):
     """Which page of patients."""
 
-    limit: int = Field(default=100, ge=1, le=1000)
-    cursor: str = ""
-    """`next` of the page before."""
+    prefix: str = Field(default="", repr=False)
+    """What Patient ID (0010,0020) starts with."""
 
 
 class PatientPath(Input):
@@ -51,7 +58,7 @@ class PatientPath(Input):
 class TreeQuery(Input):
     """How the tree is written."""
 
-    format: Literal["json", "text"] = "json"
+    format: TreeFormat = "json"
 
 
 class AnyTreeQuery(TreeQuery):
@@ -100,7 +107,7 @@ def index_routes(index: IndexDb, rebuild: Rebuild) -> Sequence[AnyRoute]:
             operation_id="getPatientTree",
             role=Role.READER,
             summary="The patient's reference tree: plans, what they reference, what is unconnected",
-            responses={200: ("application/json", "text/plain")},
+            responses={200: tuple(_MEDIA_TYPES.values())},
             path=PatientPath,
             query=TreeQuery,
             errors=(404,),
@@ -113,7 +120,7 @@ def index_routes(index: IndexDb, rebuild: Rebuild) -> Sequence[AnyRoute]:
             operation_id="findPatientTree",
             role=Role.READER,
             summary="The same, for any Patient ID: also the empty one",
-            responses={200: ("application/json", "text/plain")},
+            responses={200: tuple(_MEDIA_TYPES.values())},
             query=AnyTreeQuery,
             errors=(404,),
             tags=("patients",),
@@ -173,7 +180,7 @@ class _Handlers:
         cursor, limit = call.query.cursor, call.query.limit
         after = decode_cursor(cursor, _After).patient_id if cursor else None
         # One more than asked for tells whether there is another page.
-        found = await self._index.patients(after=after, limit=limit + 1)
+        found = await self._index.patients(after=after, limit=limit + 1, prefix=call.query.prefix)
         page = found[:limit]
         more = len(found) > limit
         return Patients(
@@ -236,25 +243,27 @@ class _Handlers:
     async def rebuild_report(self, _call: Call) -> RebuildReport:
         return self._rebuild.report
 
-    async def _tree(self, patient_id: str, written: Literal["json", "text"]) -> web.StreamResponse:
+    async def _tree(self, patient_id: str, written: TreeFormat) -> web.StreamResponse:
         (headers, stacks), conflicts = await asyncio.gather(
             self._index.headers_of(patient_id), self._index.conflicts(patient_id)
         )
         if not headers and not stacks:
             raise NotFound("no such patient in the index")
         body = await asyncio.to_thread(_written, headers, stacks, conflicts, written)
-        media_type = "application/json" if written == "json" else "text/plain"
         charset = None if written == "json" else "utf-8"
-        return web.Response(body=body, content_type=media_type, charset=charset)
+        return web.Response(body=body, content_type=_MEDIA_TYPES[written], charset=charset)
 
 
 def _written(
     headers: Sequence[InstanceHeader],
     stacks: Sequence[Stack],
     conflicts: frozenset[str],
-    written: str,
+    written: TreeFormat,
 ) -> bytes:
-    [tree] = build_trees(headers, conflicts=conflicts, stacks=stacks)
+    trees = build_trees(headers, conflicts=conflicts, stacks=stacks)
+    if written == "html":
+        return html(trees).encode()
+    [tree] = trees
     return render.to_json(tree) if written == "json" else render.text(tree).encode()
 
 

@@ -115,10 +115,12 @@ class SqlIndex:
         return await self._read(lambda connection: queries.referenced_by(connection, uid, limit))
 
     async def patients(
-        self, *, after: str | None = None, limit: int = 100
+        self, *, after: str | None = None, limit: int = 100, prefix: str = ""
     ) -> Sequence[PatientSummary]:
         """Return patients in code point order of their ID, from the first one above `after`."""
-        return await self._read(lambda connection: queries.patients(connection, after, limit))
+        return await self._read(
+            lambda connection: queries.patients(connection, after, limit, prefix)
+        )
 
     async def studies(
         self, scope: SearchScope, *, after: int = 0, limit: int = 100

@@ -155,11 +155,16 @@ def referenced_by(connection: Connection, uid: str, limit: int) -> list[Incoming
     )
 
 
-def patients(connection: Connection, after: str | None, limit: int) -> list[PatientSummary]:
+def patients(
+    connection: Connection, after: str | None, limit: int, prefix: str = ""
+) -> list[PatientSummary]:
     """Return a page of patients, with what each has."""
     page = select(patient).order_by(patient.c.patient_id).limit(limit)
     if after is not None:
         page = page.where(patient.c.patient_id > storable(after))
+    if prefix:
+        least = storable(prefix)
+        page = page.where(patient.c.patient_id.between(least, least + "\U0010ffff"))
     some = page.subquery()
     statement = (
         select(
