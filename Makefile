@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install lock demo test check fmt bench up clean
+.PHONY: help install lock demo test check fmt bench up secrets k8s-check compose-test clean
 
 help:            ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -38,8 +38,29 @@ bench: install   ## the README's figures, each as a ratio against a peer in the 
 up: install      ## the three services in one process, on this machine only
 	$(BIN)/dicomtools up
 
+secrets:         ## random passwords for compose.yaml and k8s, into ./secrets; existing ones are kept
+	@sh deploy/make-secrets.sh secrets
+
+# What looks at the manifests, apart from the project's own environment. kubectl renders them, or
+# kustomize; where there is neither, and there is Go, kustomize is built.
+K8S := .k8s-check
+$(K8S)/.installed: deploy/k8s-tools.lock
+	$(PYTHON) -m venv $(K8S)
+	$(K8S)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/k8s-tools.lock
+	command -v kubectl kustomize >/dev/null || GOBIN=$(CURDIR)/$(K8S)/go/bin go install sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
+	@touch $@
+
+k8s-check: install $(K8S)/.installed  ## the Kubernetes manifests: rendered, validated, checked
+	$(BIN)/python -m pytest tests/kubernetes
+
+# As root, with Debian's docker.io and debootstrap, and Go; takes minutes. The engine's data and the images
+# stay in .compose-test, so that the next run has them; COMPOSE_TEST_IMAGES=registry pulls the official ones.
+compose-test: install  ## the images and compose.yaml in a Docker engine, with everything killed once
+	DICOMTOOLS_COMPOSE_TEST=.compose-test $(BIN)/python -m pytest tests/compose
+
 lock:            ## make requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --no-header --no-annotate --quiet pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet deploy/k8s-tools.in -o deploy/k8s-tools.lock
 
 clean:           ## remove what the targets made
-	rm -rf $(VENV) .demo demo-export
+	rm -rf $(VENV) $(K8S) .compose-test .demo demo-export

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import stat
 import subprocess
+import sys
+import threading
+import tomllib
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +105,67 @@ def test_every_compose_service_has_a_health_check_and_gains_no_privileges() -> N
     for name, service in COMPOSE["services"].items():
         assert service["healthcheck"]["test"][0] == "CMD", name
         assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["read_only"] is True, name
+        assert {"memory", "pids"} <= set(service["deploy"]["resources"]["limits"]), name
         assert not service.get("privileged"), name
+
+
+def test_compose_waits_for_what_is_healthy_and_keeps_the_networks_apart() -> None:
+    services = COMPOSE["services"]
+    networks = {name: set(service["networks"]) for name, service in services.items()}
+
+    for service in SERVICES:
+        needed = {"nats", "s3"} | ({"postgres"} if service == "indexer" else set())
+        assert services[service]["depends_on"] == {
+            one: {"condition": "service_healthy"} for one in needed
+        }
+        assert networks[service] == {"exposed", "services", "datastore"}
+    assert networks["nats"] == {"services"}
+    assert networks["s3"] == networks["postgres"] == {"datastore"}
+    inside = {name for name, network in COMPOSE["networks"].items() if network}
+    assert inside == {"services", "datastore"}
+    assert all(COMPOSE["networks"][name] == {"internal": True} for name in inside)
+
+
+def test_nats_writes_every_message_before_it_acknowledges() -> None:
+    dev = (ROOT / "k8s" / "overlays" / "dev" / "nats.yaml").read_text()
+
+    for configuration in ((ROOT / "deploy" / "nats.conf").read_text(), dev):
+        assert "jetstream { store_dir: /data, sync_interval: always }" in configuration
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_container_s_health_is_its_readiness(service: str) -> None:
+    # given: a service that says it is ready, and then that it is not
+    statuses = [200, 503]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path == "/readyz"
+            self.send_response(statuses.pop(0))
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        environment = {
+            **os.environ,
+            "SERVICE": service,
+            f"{service.replace('-', '_').upper()}_HTTP_PORT": str(server.server_port),
+        }
+        command = [sys.executable, str(ROOT / "deploy" / "healthcheck.py")]
+
+        # when: asked, twice, and once more when nobody listens
+        codes = [subprocess.run(command, env=environment, check=False).returncode for _ in range(2)]
+        server.shutdown()
+        thread.join()
+    codes.append(subprocess.run(command, env=environment, check=False).returncode)
+
+    assert codes == [0, 1, 1]
 
 
 @pytest.mark.parametrize("path", [ROOT / "compose.yaml", *MANIFESTS], ids=lambda p: p.name)
@@ -177,7 +242,50 @@ def test_the_image_runs_as_a_number_that_is_not_root_and_checks_every_hash() -> 
     recipe = (ROOT / "Dockerfile").read_text()
 
     assert "USER 10001:10001" in recipe
-    assert "--require-hashes" in recipe
-    # after the one stage that downloads, and checks, nothing comes from the network
-    assert recipe.count("pip download") == 1
-    assert recipe.count("--no-index") == 3
+    # whatever is installed has a hash in the lock, or is our own wheel, without the network
+    assert recipe.count("pip install") == 1
+    assert recipe.count(" install --quiet") == 3
+    assert recipe.count("--require-hashes") == 2
+    assert recipe.count("--no-index") == 2
+    # engines that can reach no registry can fetch no frontend
+    assert not recipe.startswith("# syntax")
+
+
+def test_the_image_tells_the_version_of_the_project() -> None:
+    recipe = (ROOT / "Dockerfile").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    base = yaml.safe_load((ROOT / "k8s" / "base" / "kustomization.yaml").read_text())
+
+    assert re.findall(r"^ARG VERSION=(.*)$", recipe, re.MULTILINE) == [project["version"]]
+    assert {image["newTag"] for image in base["images"]} == {project["version"]}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a script stands in for pip")
+def test_of_the_lock_an_image_gets_what_its_extra_needs_with_every_hash(tmp_path: Path) -> None:
+    # given: a lock of three packages, and a pip that resolves to two of them and to us
+    entry = "{}=={} \\\n    --hash=sha256:{}\n    --hash=sha256:{}\n"
+    lock = tmp_path / "requirements.lock"
+    texts = [entry.format(*one) for one in (("a-b", "1.0", "aa", "bb"), ("c", "2", "cc", "dd"))]
+    texts.append("d==3 ; sys_platform == 'win32' \\\n    --hash=sha256:ee\n")
+    lock.write_text("".join(texts))
+
+    # when, then: these two, whole; what the lock does not have is an error that names it
+    assert _locked(lock, tmp_path, [("A.B", "1.0"), ("dicomtools", "9"), ("d", "3")]) == (
+        0,
+        texts[0] + texts[2],
+    )
+    assert _locked(lock, tmp_path, [("c", "2.1")]) == (1, "not in requirements.lock: c==2.1\n")
+
+
+def _locked(lock: Path, folder: Path, resolved: list[tuple[str, str]]) -> tuple[int, str]:
+    """Run deploy/locked.py with a pip that resolves to what is given."""
+    report = {"install": [{"metadata": {"name": n, "version": v}} for n, v in resolved]}
+    pip = folder / "pip"
+    pip.write_text(
+        f"#!{sys.executable}\nimport sys\n"
+        f"open(sys.argv[sys.argv.index('--report') + 1], 'w').write({json.dumps(report)!r})\n"
+    )
+    pip.chmod(0o700)
+    command = [sys.executable, str(ROOT / "deploy" / "locked.py"), str(lock), str(pip), "x"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr

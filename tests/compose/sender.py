@@ -1,0 +1,75 @@
+"""A DICOM system that sends to the stack, again and again, until each instance was answered Success."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from pydicom import Dataset
+from pynetdicom import AE
+
+from tests.compose.stack import DEADLINE_S, SENDER, STORE_AE_TITLE
+
+SUCCESS = 0x0000
+
+
+class Sender:
+    """One thread; `acknowledged` has what it may delete, `refused` counts what it had to send again."""
+
+    def __init__(self, datasets: Sequence[Dataset], address: Callable[[], tuple[str, int]]) -> None:
+        self._left = list(datasets)
+        self._address = address
+        self.acknowledged: set[str] = set()
+        self.again = 0
+        self._thread = threading.Thread(target=self._send_all, name="sender")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive()
+
+    def finish(self) -> None:
+        """Wait until everything is acknowledged."""
+        self._thread.join(DEADLINE_S)
+        assert not self._left, f"{len(self._left)} instances were never answered Success"
+
+    def _send_all(self) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while self._left and time.monotonic() < deadline:
+            if not self._send_some():
+                self.again += 1
+                time.sleep(0.5)  # as a modality does, before it tries again
+
+    def _send_some(self) -> bool:
+        """Send over one association, until one instance is not answered Success."""
+        entity = AE(SENDER)
+        for dataset in self._left:
+            entity.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
+        try:
+            host, port = self._address()
+        except (AssertionError, ValueError, IndexError):
+            return False  # the container is away, and so is its port
+        association = entity.associate(host, port, ae_title=STORE_AE_TITLE)
+        if not association.is_established:
+            return False
+        try:
+            while self._left:
+                dataset = self._left[0]
+                answer = association.send_c_store(dataset)
+                if answer.get("Status") != SUCCESS:
+                    return False
+                self.acknowledged.add(str(dataset.SOPInstanceUID))
+                del self._left[0]
+        except (RuntimeError, ValueError):
+            return False  # the association went away
+        finally:
+            if association.is_established:
+                association.release()
+            else:
+                association.join(10)
+        return True

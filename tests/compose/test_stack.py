@@ -1,0 +1,188 @@
+"""compose.yaml, up: two replicas of each service share the work, and whatever is killed, nothing is lost."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from dicomtools.demo.patients import small_patient, twelve_plans
+from dicomtools.demo.sizes import SIZES
+from tests.compose.engine import say
+from tests.compose.sender import Sender
+from tests.compose.stack import Stack, until
+
+REPLICATED = ("store-scp", "indexer", "qr-gateway")
+IN_THE_PACS = twelve_plans(sizes=SIZES["medium"])
+PACS_UIDS = {str(instance.ref.sop_instance_uid) for instance in IN_THE_PACS.instances}
+SENT = [small_patient(patient_id=f"COMPOSE-{n}", seed=100 + n) for n in range(4)]
+
+
+def test_two_replicas_of_each_service_are_healthy_on_a_read_only_root(stack: Stack) -> None:
+    for service in (*REPLICATED, "nats", "s3", "postgres", "demo-pacs"):
+        containers = stack.containers(service)
+
+        assert len(containers) == (2 if service in REPLICATED else 1)
+        for container in containers:
+            (found,) = json.loads(stack.engine.docker("inspect", container))
+            assert found["State"]["Health"]["Status"] == "healthy"
+            assert found["HostConfig"]["ReadonlyRootfs"] is True
+            assert found["HostConfig"]["CapDrop"] == ["ALL"]
+            assert found["HostConfig"]["Memory"] > 0
+            assert found["HostConfig"]["PidsLimit"] > 0
+
+
+def test_no_secret_is_in_a_container_s_environment_or_command(stack: Stack) -> None:
+    secrets = {path.read_text() for path in (stack.folder / "secrets").iterdir()}
+
+    for service in (*REPLICATED, "nats", "s3", "postgres"):
+        for container in stack.containers(service):
+            told = stack.engine.docker("inspect", container)
+            assert not [secret for secret in secrets if secret in told], service
+
+
+def test_who_is_on_another_network_reaches_nothing(stack: Stack) -> None:
+    # given: demo-pacs, which is on `services` alone
+    (pacs,) = stack.containers("demo-pacs")
+    script = (
+        "import socket\n"
+        "def reached(host, port):\n"
+        "    try: socket.create_connection((host, port), 5).close()\n"
+        "    except OSError: return False\n"
+        "    return True\n"
+        "print(*[reached(*one) for one in "
+        "(('store-scp', 11112), ('nats', 4222), ('s3', 9000), ('postgres', 5432))])"
+    )
+
+    # then: the services and the stream answer it; what is on `datastore` does not exist for it
+    assert stack.run_python(pacs, script).split() == ["True", "True", "False", "False"]
+
+
+def test_what_is_sent_to_either_replica_is_in_the_tree_and_both_indexers_work(stack: Stack) -> None:
+    # given: both replicas of store-scp, and what they have received before
+    scps, indexers = stack.containers("store-scp"), stack.containers("indexer")
+    before = _count(stack)
+
+    # when: patients are sent, to one replica and the other in turn
+    for patient, scp in zip(SENT, itertools.cycle(scps)):
+        with Sender(patient.datasets, lambda scp=scp: stack.address(scp, 11112)) as sender:  # type: ignore[misc]
+            sender.finish()
+
+    # then: everything is in the index, each patient's tree can be asked for, and all took part
+    sent = sum(len(patient.instances) for patient in SENT)
+    stats = stack.until_indexed(before + sent)
+    assert stats["instances"] == before + sent
+    for patient, indexer in zip(SENT, itertools.cycle(indexers)):
+        status, tree = stack.ask(indexer, "GET", f"/v1/patients/{patient.patient_id}/tree")
+        assert status == 200
+        assert "PLAN_1" in json.dumps(tree)
+    shares = {
+        "store-scp": [stack.metric(one, "store_scp_instances_total") for one in scps],
+        "indexer": [stack.metric(one, "indexer_deliveries_total") for one in indexers],
+    }
+    say(f"shared: {shares}")
+    assert all(share > 0 for each in shares.values() for share in each)
+
+
+def test_someone_else_may_not_send(stack: Stack) -> None:
+    echoscu = ["echoscu", "--aetitle", "STRANGER", "--call", "DICOMTOOLS"]
+    host, port = stack.address(stack.containers("store-scp")[0], 11112)
+
+    try:
+        done = subprocess.run(
+            [*echoscu, host, str(port)], check=False, capture_output=True, text=True
+        )
+    except FileNotFoundError:
+        pytest.skip("dcmtk is not installed")
+
+    assert done.returncode != 0
+    assert "Calling AE Title Not Recognized" in done.stderr
+
+
+def test_retrievals_are_shared_and_killing_each_container_loses_nothing(stack: Stack) -> None:
+    # given: a patient in the demo PACS, another one who is being sent, four retrievals
+    gateways, scps = stack.containers("qr-gateway"), stack.containers("store-scp")
+    before = _count(stack)
+    arriving = small_patient(patient_id="COMPOSE-ARRIVING", slices=40, seed=200)
+    order = {"peer": "DEMO", "patient_id": IN_THE_PACS.patient_id}
+    jobs = [stack.ask(gateways[0], "POST", "/v1/retrievals", order)[1]["id"] for _ in range(4)]
+    until(
+        lambda: all(stack.metric(one, "retrievals_running") > 0 for one in gateways),
+        "both gateways have retrievals",
+    )
+    say("both replicas of qr-gateway work on retrievals")
+
+    # when: every container is killed in turn, while both go on
+    victims = [(name, one) for name in REPLICATED for one in stack.containers(name)]
+    victims += [(name, stack.containers(name)[0]) for name in ("nats", "s3", "postgres")]
+    with Sender(arriving.datasets, lambda: stack.address(scps[0], 11112)) as sender:
+        for number, (name, container) in enumerate(victims, 1):
+            _until_landed(stack, before + number * len(PACS_UIDS) // (len(victims) + 3))
+            stack.kill(container)
+            stack.start(container)
+            say(f"killed and started {name}; landed: {len(stack.stored())}")
+        ended = [_until_ended(stack, job) for job in jobs]
+        sender.finish()
+
+    # then: complete; what was acknowledged is there, byte for byte, and the index knows all of it
+    assert [job["state"] for job in ended] == ["complete"] * len(jobs), ended
+    stored = stack.stored()
+    assert all(stored.values())
+    assert set(stored) >= PACS_UIDS
+    assert sender.acknowledged == {str(one.ref.sop_instance_uid) for one in arriving.instances}
+    assert sender.acknowledged <= set(stored)
+    stats = stack.until_indexed(len(stored))
+    say(f"the bucket has {len(stored)} instances, the index {stats}; sent again: {sender.again}")
+    assert (stats["instances"], stats["unreadable"], stats["conflicts"]) == (len(stored), 0, 0)
+
+
+def test_rolling_restart_while_an_association_is_open_finishes_it(stack: Stack) -> None:
+    # given: a patient who is being sent to one replica
+    scp = stack.containers("store-scp")[1]
+    patient = small_patient(patient_id="COMPOSE-DRAINED", slices=60, seed=300)
+    address = stack.address(scp, 11112)
+    received = stack.metric(scp, "store_scp_instances_total")
+    with Sender(patient.datasets, lambda: address) as sender:
+        until(
+            lambda: stack.metric(scp, "store_scp_instances_total") > received,
+            "the first instance",
+        )
+
+        # when: that replica is told to stop, as an upgrade does
+        stack.engine.docker("stop", "--time", "90", scp)
+        sender.finish()
+    state = json.loads(stack.engine.docker("inspect", scp))[0]["State"]
+    stack.start(scp)
+
+    # then: the association went on to its end, and the process ended by itself
+    assert sender.again == 0
+    assert state["ExitCode"] == 0
+
+
+def test_logs_hold_no_patient_data(stack: Stack) -> None:
+    logs = stack.logs()
+
+    assert "instance_stored" in logs
+    for patient in (IN_THE_PACS, *SENT):
+        assert patient.patient_id not in logs
+
+
+def _count(stack: Stack) -> int:
+    return int(stack.until_indexed(0)["instances"])
+
+
+def _until_landed(stack: Stack, count: int) -> None:
+    until(lambda: len(stack.stored()) >= count, f"{count} instances in the bucket")
+
+
+def _until_ended(stack: Stack, job: str) -> Any:
+    gateway = stack.containers("qr-gateway")[0]
+
+    def ended() -> Any:
+        status, answer = stack.ask(gateway, "GET", f"/v1/retrievals/{job}")
+        return answer if status == 200 and answer["ended_at"] is not None else None
+
+    return until(ended, f"end of retrieval {job}")
