@@ -84,36 +84,46 @@ def _skip_undefined(
         return reader.skip_undefined(start, implicit_vr=encoding.implicit_vr)
 
 
-def _without_trailing_zeros(data: memoryview) -> int:
-    """Return the offset after the last byte that is not zero."""
-    end = len(data)
-    while end:
-        start = max(0, end - 65536)
-        block = data[start:end].tobytes().rstrip(b"\0")
-        if block:
-            return start + len(block)
-        end = start
-    return 0
+def _first_not_zero(data: memoryview, start: int, end: int) -> int | None:
+    """Return the offset of the first byte from `start` on that is not zero; None if there is none."""
+    if start < end and data[start]:
+        return start
+    while start < end:
+        block = data[start : min(start + 65536, end)].tobytes()
+        rest = block.lstrip(b"\0")
+        if rest:
+            return start + len(block) - len(rest)
+        start += len(block)
+    return None
 
 
 class ElementReader:
     """The bytes, and how their numbers are written: headers of elements, and ends of values."""
 
-    __slots__ = ("_content_end", "_data", "_end", "_length16", "_length32", "_tag")
+    __slots__ = ("_data", "_end", "_length16", "_length32", "_not_zero", "_tag", "_zeros")
 
     def __init__(self, data: Buffer, encoding: Encoding) -> None:
         """Read `data`, whose elements are encoded so; nothing is copied."""
         order = "<" if encoding.little_endian else ">"
         self._data = memoryview(data)
         self._end = len(self._data)
-        self._content_end = _without_trailing_zeros(self._data)
+        self._not_zero, self._zeros = -1, self._end
         self._tag = struct.Struct(order + "HH")
         self._length16 = struct.Struct(order + "H")
         self._length32 = struct.Struct(order + "I")
 
     def at_end(self, position: int) -> bool:
-        """Return whether nothing but padding follows."""
-        return position >= self._content_end
+        """Return whether nothing but zeros, which pad, follows."""
+        # Looked for from where the walk is, not from the end: a data set may be a mapped file of a
+        # gigabyte, of which the walk reads a few pages. What was seen is kept: each byte is read once.
+        if position <= self._not_zero or position >= self._zeros:
+            return position >= self._zeros
+        found = _first_not_zero(self._data, position, self._zeros)
+        if found is None:
+            self._zeros = position
+            return True
+        self._not_zero = found
+        return False
 
     def skip(self, start: int, length: int) -> int:
         """Return the position after a value of defined length."""
