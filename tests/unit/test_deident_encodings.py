@@ -470,6 +470,19 @@ def test_identifiers_are_found_at_every_level_and_in_any_character_set() -> None
     assert known.ids - kept.ids == {"elsewhere"}
 
 
+def test_the_beginning_of_an_image_is_enough_to_collect_and_not_to_de_identify() -> None:
+    data = factories.part10(factories.ct())
+    beginning = data[: data.index(struct.pack("<HH", 0x7FE0, 0x0010)) + 20]
+
+    known = collect_identifiers([beginning], frozenset())
+
+    assert known == collect_identifiers([data], frozenset())
+    with pytest.raises(Unreadable):
+        engine().apply(beginning)
+    with pytest.raises(Unreadable):
+        collect_identifiers([beginning[:-40]], frozenset())
+
+
 def _declared(value: str) -> Dataset:
     ds = factories.secondary_capture()
     ds.BurnedInAnnotation = value

@@ -43,8 +43,15 @@ class Seen(NamedTuple):
         return self.path[-1][0] if self.path else 0
 
 
-def walk(data: bytes, start: int, encoding: Encoding) -> Iterator[Seen]:
+def walk(
+    data: bytes, start: int, encoding: Encoding, *, before: int | None = None
+) -> Iterator[Seen]:
     """Yield the elements of a data set in their order; the items of a sequence follow it.
+
+    Parameters
+    ----------
+    before
+        End at the first top-level element whose tag is not less; what follows need not be there.
 
     Raises
     ------
@@ -53,7 +60,7 @@ def walk(data: bytes, start: int, encoding: Encoding) -> Iterator[Seen]:
         nested too deep.
     """
     try:
-        yield from _Walker(data, encoding).dataset(start, len(data), ())
+        yield from _Walker(data, encoding, before).dataset(start, len(data), ())
     except struct.error as exc:
         raise Unreadable("element is cut off", size_bytes=len(data)) from exc
 
@@ -82,12 +89,13 @@ def after_undefined(data: bytes, start: int, end: int, encoding: Encoding, vr: b
 class _Walker:
     """The bytes, and how they are encoded from here on."""
 
-    __slots__ = ("_data", "_encoding", "_tagged", "_u16", "_u32", "position")
+    __slots__ = ("_before", "_data", "_encoding", "_tagged", "_u16", "_u32", "position")
 
-    def __init__(self, data: bytes, encoding: Encoding) -> None:
+    def __init__(self, data: bytes, encoding: Encoding, before: int | None = None) -> None:
         order = "<" if encoding.little_endian else ">"
         self._data = data
         self._encoding = encoding
+        self._before = before
         self.position = 0
         self._tagged = struct.Struct(order + "HH").unpack_from
         self._u16 = struct.Struct(order + "H").unpack_from
@@ -104,7 +112,7 @@ class _Walker:
             if tag == ITEM_DELIMITER:
                 position += 8
                 break
-            if not group and not path and not any(data[position:]):
+            if not path and self._is_end(position, tag):
                 position = end
                 break
             written, length, start = self._header(position, group)
@@ -123,6 +131,12 @@ class _Walker:
                 raise Unreadable("value runs past the end", offset=start, length=length)
             yield Seen(path, tag, vr or b"", start, position)
         self.position = position
+
+    def _is_end(self, position: int, tag: int) -> bool:
+        """Return whether the top level ends here: by what was asked for, or in padding."""
+        if self._before is not None and tag >= self._before:
+            return True
+        return not tag >> 16 and not any(self._data[position:])
 
     def _header(self, position: int, group: int) -> tuple[bytes, int, int]:
         """Return VR (empty if implicit), length and offset of the value."""

@@ -31,6 +31,7 @@ _IDS = frozenset(
     )
 )
 _INSTITUTION = frozenset((0x00080080, 0x00080081, 0x00081040))
+_PIXELS = 0x7FE00001
 _UIDS = frozenset((0x00080018, 0x0020000D, 0x0020000E, 0x00200052, 0x00081155))
 _FIRST_OF_EAST_ASIA = "\u2e80"
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -105,7 +106,7 @@ class _Texts:
         """Add what one object tells."""
         opened = open_encoded(data)
         charset = b""
-        for seen in walk(opened.data, opened.start, opened.encoding):
+        for seen in walk(opened.data, opened.start, opened.encoding, before=_PIXELS):
             if seen.tag == _CHARSET:
                 charset = opened.data[seen.start : seen.stop]
             elif self._wanted(seen):

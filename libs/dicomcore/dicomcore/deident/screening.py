@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from dicomcore.deident.encoded import open_encoded
@@ -61,18 +62,20 @@ def burned_in(data: bytes) -> BurnedIn | None:
     if declared == "YES":
         return BurnedIn.DECLARED
     reason = _of_class(found.get("SOPClassUID", ""))
-    if reason is BurnedIn.DOCUMENT:
-        return reason
-    if declared == "NO":
+    if declared == "NO" and reason is not BurnedIn.DOCUMENT:
         return None
-    if reason is BurnedIn.RT_IMAGE:
+    if reason in (BurnedIn.DOCUMENT, BurnedIn.RT_IMAGE):
         return reason
+    return _of_image(found) or reason
+
+
+def _of_image(found: Mapping[str, str]) -> BurnedIn | None:
     image_type = found.get("ImageType", "").split("\\")
     if any(word in value for value in image_type for word in _SCREENS):
         return BurnedIn.SECONDARY_CAPTURE
     if found.get("ConversionType", "") not in ("", "SYN", "DRW"):
         return BurnedIn.SECONDARY_CAPTURE
-    return BurnedIn.SCOUT if "LOCALIZER" in image_type else reason
+    return BurnedIn.SCOUT if "LOCALIZER" in image_type else None
 
 
 def _of_class(sop_class_uid: str) -> BurnedIn | None:

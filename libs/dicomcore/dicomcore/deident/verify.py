@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dicomcore.deident.byte_finder import ByteFinder
 from dicomcore.deident.elements import Path, Seen, walk
 from dicomcore.deident.encoded import Encoded, open_encoded
 from dicomcore.deident.identifiers import Finder, KnownIdentifiers
@@ -21,6 +22,8 @@ from dicomcore.readers.charsets import decode
 _NUMERIC_GROUPS = frozenset(
     (0x0028, 0x3002, 0x3004, 0x3006, 0x3008, 0x300A, 0x300C, 0x5400, 0x7FE0)
 )
+_HEAD = 512
+"""Bytes of a deflated object that are looked at before it is inflated: preamble and file meta."""
 _CODED = NUMBERS_AS_TEXT | {b"CS", b"AS"}
 _UID_LIKE = re.compile(rb"\d+(?:\.\d+){3,}")
 _SOP_CLASS_UID, _REMOVED, _BIRTH_DATE = 0x00080016, 0x00120062, 0x00100030
@@ -68,7 +71,7 @@ class Verifier:
     def __init__(self, known: KnownIdentifiers) -> None:
         self._known = known
         self._finder = Finder(known)
-        self._bytes = _byte_pattern(known)
+        self._bytes = ByteFinder(known)
         self._uids = frozenset(uid.encode("latin-1") for uid in known.uids)
 
     def findings(self, original: bytes, output: bytes) -> list[Finding]:
@@ -98,10 +101,15 @@ class Verifier:
         if after.top(_REMOVED) != b"YES":
             yield Finding(Fault.NOT_DECLARED)
         # before the data set: the preamble, and what file meta information says
-        if self._in_bytes(output[: after.opened.start]):
+        if self._bytes.contains(output[: after.opened.start or _HEAD]):
             yield Finding(Fault.IDENTIFIER, "0002")
+        scan = self._bytes.scan(after.opened.data)
         charset = b""
         for seen in after.elements:
+            if seen.vr not in TEXT and scan.contains(seen.start, seen.stop):
+                yield Finding(Fault.IDENTIFIER, _where(seen))
+            if seen.vr in BINARY or seen.vr == b"SQ":
+                continue
             value = after.value(seen)
             if seen.tag == SPECIFIC_CHARACTER_SET:
                 charset = value
@@ -110,24 +118,18 @@ class Verifier:
 
     def _identifies(self, seen: Seen, value: bytes, charset: bytes) -> bool:
         vr = seen.vr
-        if not value or vr == b"SQ" or _is_number(vr, value):
+        if not value or _is_number(vr, value):
             return False
         if vr == b"UI":
             return any(uid in self._uids for uid in value.rstrip(b"\0 ").split(b"\\"))
         if vr in DATES:
             day = value.decode("latin-1").strip(" \0")
             return seen.tag == _BIRTH_DATE and day in self._known.birth_dates
-        if vr not in BINARY:
-            text = decode(value, charset)
-            if self._finder.contains(text, strong=vr in _CODED) or self._names_uid(value):
-                return True
-        return vr not in TEXT and self._in_bytes(value)
+        text = decode(value, charset)
+        return self._finder.contains(text, strong=vr in _CODED) or self._names_uid(value)
 
     def _names_uid(self, value: bytes) -> bool:
         return any(uid in self._uids for uid in _UID_LIKE.findall(value))
-
-    def _in_bytes(self, value: bytes) -> bool:
-        return self._bytes is not None and self._bytes.search(value.lower()) is not None
 
 
 def reference_findings(
@@ -208,7 +210,14 @@ def _bulk(before: _Content, after: _Content) -> Iterator[Finding]:
 
 def _same(before: _Content, seen: Seen, after: _Content, other: Seen) -> bool:
     one = memoryview(before.opened.data)[seen.start : seen.stop]
-    return one == memoryview(after.opened.data)[other.start : other.stop]
+    two = memoryview(after.opened.data)[other.start : other.stop]
+    # views are compared item by item: eight bytes at a time, and no copy is made
+    eights = len(one) & ~7
+    return (
+        len(one) == len(two)
+        and one[:eights].cast("Q") == two[:eights].cast("Q")
+        and one[eights:] == two[eights:]
+    )
 
 
 def _required(before: _Content, after: _Content) -> Iterator[Finding]:
@@ -246,19 +255,3 @@ def _through_dummy(path: Path) -> bool:
 
 def _where(seen: Seen) -> str:
     return ".".join(f"{tag:08X}" for tag in (*(tag for tag, _ in seen.path), seen.tag))
-
-
-def _byte_pattern(known: KnownIdentifiers) -> re.Pattern[bytes] | None:
-    """Return what finds names and IDs in bytes of which nothing is known, in any usual encoding.
-
-    Short ones and short numbers are left out: in megabytes of pixels they stand by chance.
-    """
-    texts = {text for text in known.names if len(text) >= 5}
-    texts |= {text for text in known.ids if len(text) >= 6 and not text.isdigit()}
-    texts |= {text for text in known.ids if len(text) >= 8}
-    needles: set[bytes] = set()
-    for text in texts:
-        for codec in ("utf-8", "latin-1", "utf-16-le", "utf-16-be"):
-            needles.add(text.encode(codec, "ignore").lower())
-    needles = {needle for needle in needles if len(needle) >= 5}
-    return re.compile(b"|".join(map(re.escape, sorted(needles)))) if needles else None
