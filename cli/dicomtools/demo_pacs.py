@@ -37,6 +37,7 @@ def run(values: Values, layers: Sequence[Layer]) -> int:
     pacs = DemoPacs(
         _source(values),
         ae_title=ae_title(values.text("aet"), option="aet"),
+        host=values.text("bindAddress"),
         port=values.number("port"),
         destinations=dict(
             parse_destination(text, option="destination") for text in values.many("destination")
