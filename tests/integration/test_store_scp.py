@@ -23,6 +23,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from dicomcore.errors import InvalidRequest, Unavailable
 from dicomcore.received import Received, StoredInstance
 from dicomio.landing import sweep_outbox
+from store_scp.callers import parse_callers
 from store_scp.options import ScpOptions
 from store_scp.server import StoreScp
 from store_scp.tls import server_context
@@ -274,7 +275,7 @@ def test_what_was_answered_is_counted_by_status(scp: World) -> None:
 
 
 def test_only_listed_callers_are_admitted(tmp_path: Path) -> None:
-    options = ScpOptions(calling_ae_titles=frozenset({"ARIA", "PACS"}))
+    options = ScpOptions(callers=parse_callers("ARIA, PACS"))
     with world(tmp_path / "objects", options) as scp:
         with pytest.raises(Rejected) as caught:
             scp.scu(calling="STRANGER")

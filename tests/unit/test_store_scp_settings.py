@@ -41,7 +41,7 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
 
     own, s3, nats = load(Settings, S3Settings, NatsSettings)
 
-    assert own.scp_options().calling_ae_titles == {"ARIA", "PACS"}
+    assert set(own.scp_options().callers.networks) == {"ARIA", "PACS"}
     assert own.scp_options().maximum_associations == 7
     assert s3.options().endpoint == "store:9000"
     assert nats.options("test").servers == ("nats://a:4222", "nats://b:4222")

@@ -132,21 +132,32 @@ class CloudEvent(BaseModel):
     type: Annotated[str, Field(min_length=1)]
     time: datetime
     datacontenttype: Literal["application/json"] = "application/json"
+    traceparent: str | None = None
+    """Distributed Tracing extension: the trace that the event is part of."""
     data: dict[str, object]
 
 
-def encode(data: EventData, *, event_id: str, source: str, time: datetime) -> bytes:
-    """Return the event as structured JSON."""
+def encode(
+    data: EventData, *, event_id: str, source: str, time: datetime, traceparent: str = ""
+) -> bytes:
+    """Return the event as structured JSON.
+
+    Parameters
+    ----------
+    traceparent
+        W3C Trace Context; empty: the event is part of no trace.
+    """
     return (
         CloudEvent(
             id=event_id,
             source=source,
             type=data.TYPE,
             time=time,
+            traceparent=traceparent or None,
             # FHIR knows no null, and names its members in camel case
             data=data.model_dump(mode="json", by_alias=True, exclude_none=True),
         )
-        .model_dump_json()
+        .model_dump_json(exclude_none=True)
         .encode()
     )
 
@@ -166,3 +177,11 @@ def decode(body: bytes, kind: type[T]) -> T:
         return kind.model_validate(envelope.data)
     except ValidationError as exc:
         raise Unreadable("not an event of this type", expected=kind.TYPE) from exc
+
+
+def traceparent_of(body: bytes) -> str:
+    """Return the trace that an event is part of; empty if it is of none, or no event."""
+    try:
+        return CloudEvent.model_validate_json(body).traceparent or ""
+    except ValidationError:
+        return ""

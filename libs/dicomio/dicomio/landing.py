@@ -18,6 +18,7 @@ from dicomcore.keys import OUTBOX
 from dicomcore.landing import prepare
 from dicomcore.ports import ObjectStore
 from dicomcore.received import Received, StoredInstance
+from dicomio.tracing import current_traceparent
 
 log = structlog.get_logger()
 
@@ -186,7 +187,13 @@ class Announcer:
         # way to the bus and however often it is tried, has one ID.
         message_id = f"{stored.sha256[:32]}-{attempt}"
         now = self._clock()
-        body = encode(event, event_id=message_id, source=self._source, time=now)
+        body = encode(
+            event,
+            event_id=message_id,
+            source=self._source,
+            time=now,
+            traceparent=current_traceparent(),
+        )
         held = self._to_bus(event.TYPE, body, message_id)
         if held is None:
             held = self._to_outbox(event.TYPE, body, message_id, f"{_sortable(now)}-{attempt}")

@@ -17,6 +17,7 @@ from dicomcore.errors import BusUnavailable
 from dicomcore.ports import Consumer, ConsumerSpec, Delivery
 from dicomio.nats_connection import NatsConnection, NatsOptions
 from dicomio.streams import DICOM, Stream
+from dicomio.tracing import current_traceparent
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,13 @@ class NatsBus:
         await bus._connection.open(required=required)
         return bus
 
+    @classmethod
+    def begin(cls, options: NatsOptions, stream: Stream = DICOM) -> NatsBus:
+        """Start to connect, and return at once; every use is `BusUnavailable` until it has."""
+        bus = cls(options, stream)
+        bus._connection.begin()
+        return bus
+
     async def publish(self, subject: str, body: bytes, *, message_id: str) -> bool:
         # At once when NATS is away: who publishes has an outbox, and a modality that waits.
         await self._connection.ready(0)
@@ -66,7 +74,7 @@ class NatsBus:
                 subject,
                 body,
                 stream=self._stream.name,
-                headers={api.Header.MSG_ID.value: message_id},
+                headers=_headers(message_id),
             )
         return not ack.duplicate
 
@@ -106,6 +114,14 @@ class NatsBus:
             # It is there and differs: change what is ours, keep what an operator has set.
             present = (await stream.stream_info(ours.name)).config
             await stream.update_stream(present.evolve(**wanted))
+
+
+def _headers(message_id: str) -> dict[str, str]:
+    headers = {api.Header.MSG_ID.value: message_id}
+    traceparent = current_traceparent()
+    if traceparent:
+        headers["traceparent"] = traceparent
+    return headers
 
 
 class _NatsConsumer:

@@ -78,7 +78,7 @@ class NatsConnection:
             Without, a server that is away is no error: connecting goes on, and every use is
             `unavailable` until it has succeeded.
         """
-        self._connecting = asyncio.create_task(self._connect())
+        self.begin()
         try:
             await self.ready(self._options.connect_timeout_s)
         except Unavailable:
@@ -89,6 +89,10 @@ class NatsConnection:
         except BaseException:
             await self.close()
             raise
+
+    def begin(self) -> None:
+        """Start to connect; nothing is waited for."""
+        self._connecting = asyncio.create_task(self._connect())
 
     async def ready(self, wait_s: float) -> None:
         """Return once it is connected and set up; the adapter's error after `wait_s`."""

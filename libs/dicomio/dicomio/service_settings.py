@@ -9,13 +9,16 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dicomcore.errors import InvalidRequest
+from dicomio.audit import AuditOptions
 from dicomio.nats_connection import NatsOptions
 from dicomio.s3_store import S3Options
+from dicomio.tracing import TracingOptions
 
 A = TypeVar("A", bound=BaseSettings)
 B = TypeVar("B", bound=BaseSettings)
 C = TypeVar("C", bound=BaseSettings)
 D = TypeVar("D", bound=BaseSettings)
+E = TypeVar("E", bound=BaseSettings)
 
 
 def shared_config(prefix: str) -> SettingsConfigDict:
@@ -92,6 +95,41 @@ class NatsSettings(BaseSettings):
         )
 
 
+class AuditSettings(BaseSettings):
+    """`AUDIT_KEY` and the rest."""
+
+    model_config = shared_config("AUDIT_")
+
+    enabled: bool = True
+    key: SecretStr | None = None
+    """Of the pseudonyms of patients: any text of at least 32 bytes, the same in every service."""
+    retention_days: float = Field(default=6 * 365.0, ge=0)
+    """How long events are kept; 0: for ever."""
+
+    def options(self) -> AuditOptions:
+        """Return how the audit trail is kept; `InvalidRequest` if the key is too short."""
+        return AuditOptions(
+            enabled=self.enabled,
+            key=None if self.key is None else self.key.get_secret_value().strip().encode(),
+            retention_s=self.retention_days * 86400.0,
+        )
+
+
+class TracingSettings(BaseSettings):
+    """Whether there are traces: OpenTelemetry's own variables, `OTEL_…`, say so and where they go."""
+
+    model_config = shared_config("OTEL_")
+
+    exporter_otlp_endpoint: str | None = None
+    exporter_otlp_traces_endpoint: str | None = None
+    sdk_disabled: bool = False
+
+    def options(self) -> TracingOptions:
+        """Return whether spans are made."""
+        wanted = self.exporter_otlp_endpoint or self.exporter_otlp_traces_endpoint
+        return TracingOptions(enabled=bool(wanted) and not self.sdk_disabled)
+
+
 class SecretFiles(BaseSettings):
     """`SECRETS_DIR`: where secrets are mounted as files."""
 
@@ -123,6 +161,10 @@ def load(first: type[A], second: type[B], third: type[C], /) -> tuple[A, B, C]: 
 def load(
     first: type[A], second: type[B], third: type[C], fourth: type[D], /
 ) -> tuple[A, B, C, D]: ...
+@overload
+def load(
+    first: type[A], second: type[B], third: type[C], fourth: type[D], fifth: type[E], /
+) -> tuple[A, B, C, D, E]: ...
 def load(*kinds: type[BaseSettings]) -> tuple[BaseSettings, ...]:
     """Return one settings object of each kind.
 

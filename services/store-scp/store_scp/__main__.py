@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 
 import structlog
 
 from dicomcore.errors import DicomToolsError
 from dicomio import logs
-from dicomio.nats_connection import NatsOptions
-from dicomio.s3_store import S3Options
-from dicomio.service_settings import NatsSettings, S3Settings, load
-from store_scp.service import running
+from dicomio.service_settings import (
+    AuditSettings,
+    NatsSettings,
+    S3Settings,
+    TracingSettings,
+    load,
+)
+from store_scp.service import Running, running
 from store_scp.settings import Settings
 
 log = structlog.get_logger()
@@ -23,25 +27,34 @@ log = structlog.get_logger()
 def main() -> None:
     """Run until SIGTERM or SIGINT; exit code 1 if it could not start."""
     try:
-        settings, s3, nats = load(Settings, S3Settings, NatsSettings)
+        settings, s3, nats, audit, tracing = load(
+            Settings, S3Settings, NatsSettings, AuditSettings, TracingSettings
+        )
     except DicomToolsError as exc:
         sys.exit(f"store-scp: {exc.sentence}")
     logs.configure("store-scp", settings.log_level, json=True)
     try:
-        asyncio.run(_run(settings, s3.options(), nats.options("store-scp")))
+        service = running(
+            settings,
+            s3.options(),
+            nats.options("store-scp"),
+            audit=audit.options(),
+            tracing=tracing.options(),
+        )
+        asyncio.run(_run(service))
     except DicomToolsError as exc:
         # the operator's mistake, not ours: a sentence, no traceback
         log.error("service_could_not_start", reason=exc.sentence, **exc.facts)  # noqa: TRY400
         sys.exit(1)
 
 
-async def _run(settings: Settings, s3: S3Options, nats: NatsOptions) -> None:
+async def _run(starting: AbstractAsyncContextManager[Running]) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):  # on Windows Ctrl-C cancels this task instead
             loop.add_signal_handler(number, stopping.set)
-    async with running(settings, s3, nats) as service:
+    async with starting as service:
         log.info("service_started", dicom_port=service.dicom_port, http_url=service.http_url)
         await stopping.wait()
         log.info("service_stopping")

@@ -26,6 +26,7 @@ from store_scp.cstore import StoreHandler
 from store_scp.negotiation import Agreement, MalformedRequest, Reasons, Request
 from store_scp.options import ScpOptions
 from store_scp.receiving import DataSetIntake
+from store_scp.tally import Record, Tally, no_audit
 
 log = structlog.get_logger()
 
@@ -52,6 +53,8 @@ class Surroundings:
     admission: Admission
     happened: Callable[[str], None]
     """Told `accepted`, and each `Outcome`; in the association's thread."""
+    record: Record = no_audit
+    """Takes what the audit trail is told."""
 
 
 class Violation(Exception):
@@ -75,12 +78,20 @@ class _Ended(Exception):
 class AcceptedAssociation:
     """One connection's worth of protocol; `serve` in its thread, `abort` from any."""
 
-    def __init__(self, sock: socket, number: int, surroundings: Surroundings) -> None:
+    def __init__(
+        self, sock: socket, number: int, surroundings: Surroundings, *, address: str = ""
+    ) -> None:
         self._connection = Connection(sock)
         self._number = number
+        self._address = address
         self._around = surroundings
         self._options = surroundings.options
-        self._aborting = False
+        self._aborting = self._has_asked = False
+
+    @property
+    def silent(self) -> bool:
+        """Whether the peer is connected and has not asked for an association yet."""
+        return not (self._has_asked or self._aborting)
 
     def abort(self) -> None:
         """Make `serve` end with an A-ABORT as soon as it waits for the peer."""
@@ -109,6 +120,7 @@ class AcceptedAssociation:
         except _Ended:
             log.warning("connection_failed", error="aborted before an association was asked for")
         else:
+            self._has_asked = True
             with bound(calling_ae=request.calling_ae_title):
                 self._negotiate(request)
 
@@ -131,8 +143,15 @@ class AcceptedAssociation:
             raise Violation(str(exc), reason=pdu.INVALID_PARAMETER) from exc
 
     def _negotiate(self, request: Request) -> None:
-        reasons = negotiation.refusal(request, self._options)
+        tally = Tally(
+            self._around.record,
+            calling=request.calling_ae_title,
+            called=request.called_ae_title,
+            address=self._address,
+        )
+        reasons = negotiation.refusal(request, self._options, address=self._address)
         if reasons is not None:
+            tally.refused(f"rejected with result, source, reason {reasons}")
             self._reject(request, reasons)
             return
         last_word = b""
@@ -140,7 +159,7 @@ class AcceptedAssociation:
             if not admitted:
                 reasons = negotiation.LOCAL_LIMIT_EXCEEDED
             else:
-                last_word = self._transfer(request)
+                last_word = self._transfer(request, tally)
         # the place is free again while the peer takes its time to close
         if reasons is not None:
             self._reject(request, reasons)
@@ -160,7 +179,7 @@ class AcceptedAssociation:
 
     # ── Sta6: data transfer ─────────────────────────────────────────────────────────────────
 
-    def _transfer(self, request: Request) -> bytes:
+    def _transfer(self, request: Request, tally: Tally) -> bytes:
         """Serve an admitted peer; return what is to be said last."""
         outcome, why, last_word = Outcome.ABORTED, "", pdu.abort(pdu.BY_PROVIDER)
         try:
@@ -169,7 +188,7 @@ class AcceptedAssociation:
             self._connection.send([agreement.pdu])
             log.info("association_accepted", called_ae=request.called_ae_title)
             self._around.happened("accepted")
-            self._messages(agreement, request.calling_ae_title)
+            self._messages(agreement, request.calling_ae_title, tally)
         except MalformedRequest as exc:
             why, last_word = str(exc), pdu.abort(pdu.BY_PROVIDER, pdu.INVALID_PARAMETER)
         except Violation as exc:
@@ -188,10 +207,18 @@ class AcceptedAssociation:
         else:
             log.warning("association_aborted", reason=why)
         self._around.happened(outcome)
+        tally.tell(why or outcome)
         return last_word
 
-    def _messages(self, agreement: Agreement, calling_ae_title: str) -> None:
+    def _messages(self, agreement: Agreement, calling_ae_title: str, tally: Tally) -> None:
         intake = self._connection.intake
+
+        def store(message: Message, context: AcceptedContext) -> tuple[int, str]:
+            return self._around.store(
+                lambda: sink.received(message.command, context, message.data, calling_ae_title),
+                tally,
+            )
+
         sink = DataSetIntake(self._options, agreement.contexts)
         reassembly = Reassembly(sink)
         try:
@@ -200,7 +227,7 @@ class AcceptedAssociation:
                 if kind != pdu.P_DATA_TF:
                     raise self._not_data(kind, length)
                 for message in reassembly.messages(intake, length):
-                    self._answer(message, agreement, sink, calling_ae_title)
+                    self._answer(message, agreement, store)
                     sink.release()
                 if self._aborting:
                     raise Closed
@@ -220,7 +247,10 @@ class AcceptedAssociation:
         return _Ended(Outcome.RELEASED, pdu.release_reply())  # AR-2, AR-4
 
     def _answer(
-        self, message: Message, agreement: Agreement, sink: DataSetIntake, calling_ae_title: str
+        self,
+        message: Message,
+        agreement: Agreement,
+        store: Callable[[Message, AcceptedContext], tuple[int, str]],
     ) -> None:
         context = agreement.contexts.get(message.context_id)
         if context is None:
@@ -236,9 +266,7 @@ class AcceptedAssociation:
         if status is None:
             status = 0
             if command.field == commands.C_STORE_RQ:
-                status, comment = self._around.store(
-                    lambda: sink.received(command, context, message.data, calling_ae_title)
-                )
+                status, comment = store(message, context)
         response = _response(message, status, comment)
         self._connection.send(
             pdu.fragments(message.context_id, pdu.COMMAND, response, max_pdu=agreement.max_pdu)

@@ -10,7 +10,9 @@ import structlog
 from dicomcore.dimse import CANNOT_UNDERSTAND, SUCCESS, status_of
 from dicomcore.errors import DicomToolsError, Unavailable
 from dicomcore.received import Received, StoredInstance
+from dicomio.tracing import NO_TRACER, Kind, Tracer
 from store_scp.metrics import ScpMetrics
+from store_scp.tally import Tally
 
 log = structlog.get_logger()
 
@@ -23,19 +25,28 @@ COMMENT_LENGTH = 64
 class StoreHandler:
     """Handles C-STORE requests, each in its association's thread."""
 
-    def __init__(self, land: Land, metrics: ScpMetrics) -> None:
+    def __init__(self, land: Land, metrics: ScpMetrics, tracer: Tracer = NO_TRACER) -> None:
         self._land = land
         self._metrics = metrics
+        self._tracer = tracer
 
-    def __call__(self, received: Callable[[], Received]) -> tuple[int, str]:
+    def __call__(self, received: Callable[[], Received], tally: Tally) -> tuple[int, str]:
         """Return the response's status, and a comment if it is not Success.
 
         The comment is a fixed sentence of ours, without facts of the instance.
         """
+        with self._tracer.span("C-STORE", kind=Kind.SERVER) as span:
+            status, comment = self._handled(received, tally)
+            span.note({"dicom.status": f"0x{status:04X}"})
+        tally.answered(status)
+        return status, comment
+
+    def _handled(self, received: Callable[[], Received], tally: Tally) -> tuple[int, str]:
         started = time.perf_counter()
         try:
             stored = self._land(received())
             status, comment = SUCCESS, ""
+            tally.stored(stored)
             self._metrics.received_bytes.inc(stored.size_bytes)
             self._metrics.duplicates.inc(not stored.created)
             log.info(

@@ -34,8 +34,9 @@ class Listener:
     Parameters
     ----------
     maximum_connections
-        Above it a connection is closed at once. Above the number of associations that are served it
-        takes a thread to tell a peer so; far above it not even that is given.
+        Above it the oldest connection is closed that has not asked for an association yet: whoever
+        opens many and says nothing closes their own. Where all have asked, or twice as many are
+        there, the new one is closed.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Listener:
 
     def _accept(self) -> None:
         try:
-            connection, _ = self._socket.accept()
+            connection, origin = self._socket.accept()
         except BlockingIOError:  # another process was quicker, or the peer has gone
             return
         except OSError as exc:
@@ -103,17 +104,31 @@ class Listener:
                 self._woken.recv(1, socket.MSG_PEEK)
             return
         connection.setblocking(True)  # noqa: FBT003 - the standard library's form
-        with self._lock:
-            room = len(self._running) < self._maximum
-        if not room:
-            log.warning("connection_was_refused", reason="too many connections")
+        address = str(origin[0])
+        reason = self._refusal(address)
+        if reason:
+            log.warning("connection_was_refused", reason=reason, address=address)
             connection.close()
             return
-        self._serve(connection)
+        self._serve(connection, address)
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _refusal(self, address: str) -> str:
+        """Return why a connection is not taken; empty if it is, and there is room for it."""
+        if not self._around.options.callers.reachable_from(address):
+            return "nobody is admitted from this address"
+        with self._lock:
+            running = list(self._running.values())
+        if len(running) < self._maximum:
+            return ""
+        silent = next((one for one in running if one.silent), None)
+        if silent is None or len(running) >= 2 * self._maximum:
+            return "too many connections"
+        silent.abort()
+        return ""
+
+    def _serve(self, connection: socket.socket, address: str) -> None:
         number = next(self._numbers)
-        association = AcceptedAssociation(connection, number, self._around)
+        association = AcceptedAssociation(connection, number, self._around, address=address)
         thread = threading.Thread(target=self._run, name=f"association-{number}")
         with self._lock:
             self._running[thread] = association

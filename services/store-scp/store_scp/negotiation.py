@@ -103,8 +103,14 @@ def decoded(body: bytes) -> Request:
     return request
 
 
-def refusal(request: Request, options: ScpOptions) -> Reasons | None:
-    """Return why a request is rejected, whoever else is served; None if it is not."""
+def refusal(request: Request, options: ScpOptions, *, address: str) -> Reasons | None:
+    """Return why a request is rejected, whoever else is served; None if it is not.
+
+    Parameters
+    ----------
+    address
+        Where it comes from.
+    """
     if not request.protocol_version & 1:  # bit 0 is version 1, others may be set (PS3.8 9.3.2)
         return NO_PROTOCOL_VERSION
     application_context = str(request.primitive.application_context_name or "").rstrip("\0 ")
@@ -112,8 +118,7 @@ def refusal(request: Request, options: ScpOptions) -> Reasons | None:
         return NO_APPLICATION_CONTEXT
     if options.require_called_ae_title and request.called_ae_title != options.ae_title.strip():
         return CALLED_TITLE_UNKNOWN
-    admitted = {title.strip() for title in options.calling_ae_titles}
-    if admitted and request.calling_ae_title not in admitted:
+    if not options.callers.admit(request.calling_ae_title, address):
         return CALLING_TITLE_UNKNOWN
     return None
 

@@ -6,6 +6,8 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from store_scp.callers import Callers
+
 
 @dataclass(frozen=True, slots=True)
 class ScpOptions:
@@ -18,7 +20,7 @@ class ScpOptions:
     listen_descriptor: int | None = None
     """A socket that is bound and listens already, inherited; `host` and `port` then count for nothing.
     Several processes share one port so."""
-    calling_ae_titles: frozenset[str] = frozenset()
+    callers: Callers = field(default_factory=Callers)
     """Whom to admit; empty: everyone."""
     require_called_ae_title: bool = False
     """Whether a peer must call us by `ae_title`."""

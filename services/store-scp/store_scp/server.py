@@ -11,12 +11,14 @@ from prometheus_client import CollectorRegistry
 
 from dicomcore.errors import Unavailable
 from dicomio.pynetdicom_config import configure
+from dicomio.tracing import NO_TRACER, Tracer
 from store_scp.admission import Admission
 from store_scp.association import Surroundings
 from store_scp.cstore import Land, StoreHandler
 from store_scp.listener import Listener, bound_socket
 from store_scp.metrics import ScpMetrics
 from store_scp.options import ScpOptions
+from store_scp.tally import Record, no_audit
 
 log = structlog.get_logger()
 
@@ -33,11 +35,18 @@ class StoreScp:
     """
 
     def __init__(
-        self, options: ScpOptions, land: Land, *, metrics: ScpMetrics | None = None
+        self,
+        options: ScpOptions,
+        land: Land,
+        *,
+        metrics: ScpMetrics | None = None,
+        record: Record = no_audit,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._options = options
         self._metrics = metrics if metrics is not None else ScpMetrics(CollectorRegistry())
-        self._store = StoreHandler(land, self._metrics)
+        self._store = StoreHandler(land, self._metrics, tracer)
+        self._record = record
         self._listener: Listener | None = None
 
     @property
@@ -74,6 +83,7 @@ class StoreScp:
             store=self._store,
             admission=Admission(options.maximum_associations, self._metrics.open_associations),
             happened=lambda outcome: self._metrics.associations.labels(outcome).inc(),
+            record=self._record,
         )
         self._listener = Listener(
             bound, surroundings, maximum_connections=2 * options.maximum_associations + 8

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from dicomio.http import AccessSettings, is_loopback
 from dicomio.service_settings import shared_config
+from store_scp.callers import parse_callers
 from store_scp.options import ScpOptions
 from store_scp.tls import server_context
 
@@ -22,7 +23,8 @@ class Settings(AccessSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=104, ge=0, le=65535)
     calling_ae_titles: str = ""
-    """Whom to admit, separated by commas."""
+    """Whom to admit, separated by commas; a title may be bound to where it comes from:
+    `PACS=10.1.0.0/16;10.2.0.7`."""
     require_called_ae_title: bool = False
     admit_anyone: bool = False
     """Listen beyond loopback with neither an allow-list nor client certificates."""
@@ -56,16 +58,21 @@ class Settings(AccessSettings):
         return self
 
     def scp_options(self) -> ScpOptions:
-        """Return what a `StoreScp` is made from; `InvalidRequest` if a TLS file cannot be used."""
+        """Return what a `StoreScp` is made from.
+
+        Raises
+        ------
+        InvalidRequest
+            A TLS file cannot be used, or the allow-list cannot be understood.
+        """
         tls = None
         if self.cert_file is not None and self.key_file is not None:
             tls = server_context(self.cert_file, self.key_file, client_ca_file=self.client_ca_file)
-        titles = (title.strip() for title in self.calling_ae_titles.split(","))
         return ScpOptions(
             ae_title=self.ae_title,
             host=self.host,
             port=self.port,
-            calling_ae_titles=frozenset(title for title in titles if title),
+            callers=parse_callers(self.calling_ae_titles),
             require_called_ae_title=self.require_called_ae_title,
             maximum_associations=self.maximum_associations,
             max_instance_bytes=self.max_instance_bytes,

@@ -6,12 +6,13 @@ import ssl
 from pathlib import Path
 
 from dicomcore.errors import InvalidRequest
+from dicomio.tls import harden
 
 
 def server_context(
     certificate_file: Path, key_file: Path, *, client_ca_file: Path | None = None
 ) -> ssl.SSLContext:
-    """Return a context for TLS 1.2 and above.
+    """Return a context for TLS as `dicomio.tls` has it.
 
     Parameters
     ----------
@@ -27,10 +28,9 @@ def server_context(
 
     Notes
     -----
-    PS3.15 B.12 (BCP 195 TLS Profile).
+    PS3.15 B.12 (BCP 195 RFC 8996, 9325 TLS Secure Transport Connection Profile).
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = harden(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
     try:
         context.load_cert_chain(certificate_file, key_file)
         if client_ca_file is not None:

@@ -18,6 +18,7 @@ from dicomio.http.openapi import PARAMETER, document
 from dicomio.http.probes import Check, probes
 from dicomio.http.routes import AnyRoute
 from dicomio.http.sse import STOPPING
+from dicomio.tracing import NO_TRACER, Tracer
 
 AUTHENTICATED = web.AppKey("authenticated", bool)
 
@@ -31,6 +32,7 @@ def make_app(  # noqa: PLR0913  # four of them are by keyword and may be left ou
     checks: Mapping[str, Check] = MappingProxyType({}),
     access: Access = LOOPBACK_ONLY,
     audit: AuditSink | None = None,
+    tracer: Tracer = NO_TRACER,
 ) -> web.Application:
     """Return an application that serves `routes`, `/openapi.json`, `/livez`, `/readyz`, `/metrics`.
 
@@ -58,6 +60,7 @@ def make_app(  # noqa: PLR0913  # four of them are by keyword and may be left ou
     edge = Edge(
         access=access,
         audit=audit,
+        tracer=tracer,
         registry=metrics_registry,
         routes={(route.method, route.template): route for route in every},
     )

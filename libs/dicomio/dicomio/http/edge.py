@@ -13,7 +13,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram
 from structlog.contextvars import bound_contextvars
 
-from dicomcore.errors import DicomToolsError
+from dicomcore.errors import DicomToolsError, Fact
 from dicomio.http.audited import Audited, AuditSink, Notes
 from dicomio.http.auth import NOBODY, Access, Gate, Principal, authorize, cors_headers, preflight
 from dicomio.http.binding import bind, respond
@@ -26,6 +26,7 @@ from dicomio.http.problems import (
 )
 from dicomio.http.roles import Role
 from dicomio.http.routes import AnyRoute
+from dicomio.tracing import NO_TRACER, Kind, Tracer
 
 log = structlog.get_logger(__name__)
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -66,12 +67,14 @@ class Edge:
         registry: CollectorRegistry,
         routes: dict[tuple[str, str], AnyRoute],
         audit: AuditSink | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         """`routes` are by method and template."""
         self._access = access
         self._gate = Gate(access)
         self._routes = routes
         self._audit = audit
+        self._tracer = tracer
         self._duration = Histogram(
             "http_request_duration_seconds",
             "Time from the request's head to the end of its answer",
@@ -89,7 +92,7 @@ class Edge:
         with bound_contextvars(request_id=request_id):
             status = 499  # the caller left, or the server stopped, before there was an answer
             try:
-                response = await self._answered(request, handler, request_id)
+                response = await self._traced(request, handler, request_id)
                 status = response.status
                 return response
             finally:
@@ -109,6 +112,21 @@ class Edge:
     async def close(self, _app: web.Application) -> None:
         """Release what is held for admission."""
         await self._gate.close()
+
+    async def _traced(
+        self, request: web.Request, handler: Next, request_id: str
+    ) -> web.StreamResponse:
+        route = self._route(request)
+        if route is None or route.quiet:
+            return await self._answered(request, handler, request_id)
+        # the template only: the path and the query may hold a patient ID
+        facts: dict[str, Fact] = {"http.request.method": route.method, "http.route": route.template}
+        given = request.headers.get("traceparent", "")
+        name = f"{route.method} {route.template}"
+        with self._tracer.span(name, kind=Kind.SERVER, parent=given, facts=facts) as span:
+            response = await self._answered(request, handler, request_id)
+            span.note({"http.response.status_code": response.status})
+            return response
 
     async def _answered(
         self, request: web.Request, handler: Next, request_id: str

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dicomcore.errors import InvalidRequest
+from dicomio.tls import harden
 
 MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ClientTls:
-    """TLS 1.2 or later towards a peer (PS3.15 B.9 and later profiles)."""
+    """TLS 1.2 or later towards a peer (PS3.15 B.12)."""
 
     ca_file: Path | None = None
     """Certificates to trust, PEM; None: those of the operating system."""
@@ -58,8 +59,7 @@ def ssl_context(tls: ClientTls) -> ssl.SSLContext:
         A file cannot be read, or does not hold what it should.
     """
     try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context = harden(ssl.create_default_context(cafile=tls.ca_file))
         # Python 3.13 asks certificates for what those of hospitals' own authorities often lack;
         # a peer must not be trusted on one version of Python and refused on the next
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
