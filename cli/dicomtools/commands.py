@@ -190,6 +190,18 @@ _FOLDER = (
 )
 """What commands that read folders share."""
 
+_SERVER = (
+    Option(
+        "server",
+        "Ask a running system instead of reading a folder: http://host:port.",
+    ),
+    Option(
+        "token",
+        "Token for --server. Better in the environment, where no list of processes shows it.",
+    ),
+)
+"""What commands share that can ask a running system as well."""
+
 _CACHE_NOTES = """\
 What is read of a folder is kept, so that the next time only files that are new or have changed
 are read. It is patient data: it is kept in your own cache folder, for your eyes only, and
@@ -207,7 +219,9 @@ SEARCH = Command(
             kind=Kind.MANY,
             required=True,
         ),
-        Option("path", "Path where to search for files including given tag.", required=True),
+        Option(
+            "path", "Path where to search for files including given tag. Required without --server."
+        ),
         Option("searchPattern", "File search pattern, for example *.dcm.", default="*.*"),
         Option("showStatistics", "Show statistics", kind=Kind.FLAG, default=False),
         Option(
@@ -217,6 +231,7 @@ SEARCH = Command(
             default=False,
         ),
         *_FOLDER,
+        *_SERVER,
     ),
     notes="""\
 List all where PatientId is Phantom-1 and show modality:
@@ -245,7 +260,7 @@ SHOW = Command(
     summary="Shows plans and related data as a tree from given path recursive.",
     section="ShowOptions",
     options=(
-        Option("path", "Path where to search for files.", required=True),
+        Option("path", "Path where to search for files. Required without --server."),
         _SEARCH_PATTERN,
         Option(
             "format",
@@ -254,12 +269,14 @@ SHOW = Command(
             default="tree",
         ),
         _DEFAULT_MACHINES,
+        Option("patientId", "Show this patient only."),
         *_FOLDER,
+        *_SERVER,
     ),
     notes=_CACHE_NOTES
     + """
 
-Exit code: 0 when at least one DICOM file was read, 1 otherwise.""",
+Exit code: 0 when there is something to show, 1 otherwise.""",
 )
 
 UP = Command(

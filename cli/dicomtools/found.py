@@ -60,9 +60,9 @@ class Listing:
             self._say(f"  {name} = {_joined(values)}")
         self._place = ""
 
-    def statistics(self, total: int) -> Iterator[str]:
+    def statistics(self, total: int, what: str = "files") -> Iterator[str]:
         """Yield the lines of how many were found, and of each value that was told, how often."""
-        yield f"Found {self.number_found} of {total} files"
+        yield f"Found {self.number_found} of {total} {what}"
         for name, counts in zip(self._names, self._counts, strict=True):
             yield f"{name}: {count(len(counts), 'different value')}"
             for value, number in counts.most_common(MOST_VALUES):

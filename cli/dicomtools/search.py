@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Sequence
 
@@ -32,7 +33,7 @@ def run(values: Values, layers: Sequence[Layer]) -> int:
     Raises
     ------
     CommandProblem
-        There is no such folder.
+        There is no such folder, or the server does not answer.
     """
     configure_logs(layers, default="error")
     terms = values.many("tag")
@@ -41,7 +42,9 @@ def run(values: Values, layers: Sequence[Layer]) -> int:
     except _NotUnderstood as exc:
         print(exc.words, file=sys.stderr)
         return NOTHING
-    return OK if search_folder(query, values) else NOTHING
+    server = values.text("server")
+    found = asyncio.run(search_server(query, values)) if server else search_folder(query, values)
+    return OK if found else NOTHING
 
 
 def search_folder(query: Query, values: Values) -> int:
@@ -68,6 +71,28 @@ def search_folder(query: Query, values: Values) -> int:
     if values.flag("showStatistics"):
         print("\n".join(listing.statistics(len(reading.entries))))
     skipped.report(sys.stderr, "no DICOM or cannot be read")
+    return listing.number_found
+
+
+async def search_server(query: Query, values: Values) -> int:
+    """Print what a running system finds; return how many instances that are."""
+    from dicomtools.index_client import index_client  # what only this needs takes a while to load
+
+    listing = Listing(
+        [term.path for term in query.asked],
+        print,
+        directories=values.flag("showOnlyDirectories"),
+    )
+    total = 0
+    async with index_client(values.text("server"), values.text("token")) as client:
+        async for page in client.search(query.terms):
+            total = page.statistics.total if page.statistics is not None else total
+            for hit in page.instances:
+                uids = (hit.study_instance_uid, hit.series_instance_uid, hit.sop_instance_uid)
+                listing.add("/".join(uids), tuple(told.values for told in hit.told))
+    listing.flush()
+    if values.flag("showStatistics"):
+        print("\n".join(listing.statistics(total, "instances")))
     return listing.number_found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -28,20 +29,27 @@ Paths = Mapping[str, Sequence[str]]
 
 
 def run(values: Values, layers: Sequence[Layer]) -> int:
-    """Print what is below the path; return 0 if at least one DICOM file was read.
+    """Print what is below the path; return 0 if there is at least one patient.
 
     Raises
     ------
     CommandProblem
-        There is no such folder.
+        There is no such folder, or the server does not answer.
     """
     configure_logs(layers, default="error")
+    if values.text("server"):
+        return asyncio.run(_show_server(values))
     defaults = pairs(values.many("defaultMachines"), option="defaultMachines")
     headers, paths, skipped = _read(values)
-    trees = build_trees(with_default_machines(header, defaults) for header in headers)
+    patient = values.by_name["patientId"]
+    trees = build_trees(
+        with_default_machines(header, defaults)
+        for header in headers
+        if patient is None or header.patient_id == patient
+    )
     print(rendered(trees, values.text("format"), paths), end="")
     skipped.report(sys.stderr, "not shown")
-    return OK if headers else FAILED
+    return OK if trees else FAILED
 
 
 def rendered(trees: Sequence[PatientTree], form: str, paths: Paths) -> str:
@@ -53,6 +61,22 @@ def rendered(trees: Sequence[PatientTree], form: str, paths: Paths) -> str:
     if form == "flat":
         return "".join(render.flat(tree, paths) for tree in trees)
     return "".join(map(render.text, trees))
+
+
+async def _show_server(values: Values) -> int:
+    """Print what a running system has of one patient, or of all."""
+    from dicomtools.index_client import index_client  # what only this needs takes a while to load
+
+    trees = []
+    async with index_client(values.text("server"), values.text("token")) as client:
+        chosen = values.text("patientId")
+        wanted = [chosen] if chosen else [one async for one in client.patient_ids()]
+        for patient_id in wanted:
+            tree = await client.tree(patient_id)
+            if tree is not None:
+                trees.append(tree)
+    print(rendered(trees, values.text("format"), {}), end="")
+    return OK if trees else FAILED
 
 
 def _read(values: Values) -> tuple[Sequence[InstanceHeader], Paths, Skipped]:

@@ -26,9 +26,11 @@ def existing_folder(values: Values) -> str:
     Raises
     ------
     CommandProblem
-        There is none.
+        There is none, or none was given.
     """
     folder = values.text("path")
+    if not folder:
+        raise CommandProblem("--path is missing: a folder; or --server: the address of a system")
     if not Path(folder).is_dir():
         raise CommandProblem(f"There is no folder {folder}")
     return folder
