@@ -1,4 +1,4 @@
-"""The gateway as one object: parts in, routes and the retrieval worker out."""
+"""The gateway as one object: parts in, routes and workers out."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dicomio import pacs
 from dicomio.bridge import Bridge
 from dicomio.http import AnyRoute, Check
 from qr_gateway.jobs.attempt import Hooks
+from qr_gateway.jobs.desk import JobDesk
 from qr_gateway.jobs.ledger import Ledger
 from qr_gateway.jobs.options import Metrics, WorkerOptions
 from qr_gateway.jobs.records import Records
@@ -26,6 +27,10 @@ from qr_gateway.retrieval import executor
 from qr_gateway.retrieval.kind import RETRIEVAL
 from qr_gateway.retrieval.model import Progress, Report, RetrievalRequest
 from qr_gateway.retrieval_routes import RetrievalRoutes
+from qr_gateway.send_routes import SendRoutes
+from qr_gateway.sending.job import Listener, SendingParts, send_studies
+from qr_gateway.sending.kind import SEND
+from qr_gateway.sending.model import SendingReport, SendRequest
 
 BUCKET = "retrievals"
 """Name of the key-value bucket that the ledger is kept in."""
@@ -86,19 +91,29 @@ class Gateway:
         }
         loop = asyncio.get_running_loop()
         self._queries = Bridge(loop, workers=QUERY_THREADS)
-        self._work = Bridge(loop, workers=parts.options.jobs)
-        records = Records(parts.kv, RETRIEVAL)
+        # each kind of job has threads of its own, so that neither waits for the other
+        self._work = Bridge(loop, workers=2 * parts.options.jobs)
+        retrievals, sends = Records(parts.kv, RETRIEVAL), Records(parts.kv, SEND)
         self._routes = (
             *PeerRoutes(parts.peers, self._clients, self._queries).routes(),
-            *RetrievalRoutes(parts.peers, Ledger(records), parts.bus).routes(),
+            *RetrievalRoutes(parts.peers, JobDesk(Ledger(retrievals), parts.bus)).routes(),
+            *SendRoutes(parts.peers, JobDesk(Ledger(sends), parts.bus)).routes(),
         )
-        self._worker = Worker(
+        self._retrievals = Worker(
             parts.bus,
-            records,
+            retrievals,
             self._work,
-            self._execute,
+            self._retrieve,
             options=parts.options,
             metrics=Metrics(parts.registry, RETRIEVAL.name),
+        )
+        self._sends = Worker(
+            parts.bus,
+            sends,
+            self._work,
+            self._send,
+            options=parts.options,
+            metrics=Metrics(parts.registry, SEND.name),
         )
 
     def routes(self) -> Sequence[AnyRoute]:
@@ -115,14 +130,17 @@ class Gateway:
         Outages of bus and ledger are waited out.
         """
         try:
-            await self._worker.run()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._retrievals.run())
+                group.create_task(self._sends.run())
         finally:
             await self._work.close()
             await self._queries.close()
 
     def stop(self) -> None:
         """Take no more jobs; those that run go back to the queue, with all they have saved."""
-        self._worker.stop()
+        self._retrievals.stop()
+        self._sends.stop()
 
     async def _key_value_answers(self) -> bool:
         try:
@@ -133,7 +151,7 @@ class Gateway:
             return False
         return True
 
-    def _execute(self, peer: str, request: RetrievalRequest, hooks: Hooks) -> Report:
+    def _retrieve(self, peer: str, request: RetrievalRequest, hooks: Hooks) -> Report:
         settings = self._parts.peers[peer]
         parts = executor.Parts(
             pacs=self._clients[peer],
@@ -150,3 +168,12 @@ class Gateway:
             progress=hooks.progress,
             cancelled=hooks.cancelled,
         )
+
+    def _send(self, peer: str, request: SendRequest, hooks: Hooks) -> SendingReport:
+        parts = SendingParts(
+            store=self._parts.store,
+            pacs=self._clients[peer],
+            associations=self._parts.peers[peer].limits.send_associations,
+        )
+        listener = Listener(hooks.saved, hooks.save, hooks.progress, hooks.cancelled)
+        return send_studies(request, parts, listener)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
-from dicomio.http import Input
+from dicomio.http import Input, decode_cursor, encode_cursor
 from qr_gateway.jobs.record import Counts, Job
 from qr_gateway.retrieval.model import (
     Dangling,
@@ -20,6 +20,7 @@ from qr_gateway.retrieval.model import (
     State,
 )
 
+T = TypeVar("T")
 SHOWN_AT_ONCE = 1000
 """Missing and dangling references in one answer; all of the missing ones can be paged through."""
 
@@ -78,16 +79,17 @@ class Following(Input):
     follow: bool = Field(default=True, description="false: how it stands now, and the end")
 
 
-class After(BaseModel):
-    """Where a page of jobs starts."""
-
-    job_id: str = Field(pattern=r"^[0-9a-f]{32}$")
-
-
 class Offset(BaseModel):
     """Where a page of a report starts."""
 
     offset: int = Field(ge=0)
+
+
+def part_of(every: tuple[T, ...], listing: Listing) -> tuple[tuple[T, ...], str | None]:
+    """Return the part of a report that a page shows, and the cursor of the next one."""
+    start = decode_cursor(listing.cursor, Offset).offset if listing.cursor else 0
+    end = start + listing.limit
+    return every[start:end], encode_cursor(Offset(offset=end)) if end < len(every) else None
 
 
 class RetrievalView(BaseModel):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from dicomcore.errors import Conflict, InvalidRequest, Unreadable
 from qr_gateway.jobs.chunks import read_chunks
-from qr_gateway.jobs.kind import Q, R
+from qr_gateway.jobs.kind import JobKind, Q, R
 from qr_gateway.jobs.record import Job, new_job_id, parse_job_id
 from qr_gateway.jobs.records import Records, Snapshot
 from qr_gateway.jobs.states import State
@@ -28,6 +28,11 @@ class Ledger(Generic[Q, R]):
 
     def __init__(self, records: Records[Q, R]) -> None:
         self._records = records
+
+    @property
+    def kind(self) -> JobKind[Q, R]:
+        """The kind of job that it holds."""
+        return self._records.kind
 
     async def submit(self, peer: str, request: Q, *, key: str = "") -> Job[Q]:
         """Write a job that waits for a worker; with an idempotency key seen before, return its job.

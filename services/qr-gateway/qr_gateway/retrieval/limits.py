@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Limits(BaseModel):
-    """Bounds of one retrieval against one peer."""
+    """Bounds of one job against one peer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -19,5 +19,7 @@ class Limits(BaseModel):
     backoff_limit_s: float = Field(default=30.0, ge=0)
     study_level: bool = True
     """Whether a whole study may be asked for once the peer has refused everything smaller."""
+    send_associations: int = Field(default=4, ge=1, le=16)
+    """Associations at a time over which the images of one job are sent."""
     sop_classes_per_association: int = Field(default=120, ge=1, le=120)
     """Storage presentation contexts of one C-GET; there are 128 for all (PS3.8 9.3.2.2)."""
