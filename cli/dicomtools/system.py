@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
 from dicomcore.ports import EventBus
+from dicomio.audit import AuditOptions, AuditTrail
 from dicomio.bridge import Bridge
 from dicomio.directory_store import DirectoryStore
 from dicomio.http import Check, make_app, serve
@@ -79,8 +84,14 @@ async def running_system(options: SystemOptions) -> AsyncIterator[RunningSystem]
         kept = await _opened(options.data, stack)
         bridge = Bridge(asyncio.get_running_loop())
         stack.push_async_callback(bridge.close)
+        trail = await stack.enter_async_context(_trail(options.data, registry))
         lander = _lander(kept, bridge)
-        scp = StoreScp(_scp_options(options), lander.land, metrics=ScpMetrics(registry))
+        scp = StoreScp(
+            _scp_options(options),
+            lander.land,
+            metrics=ScpMetrics(registry),
+            record=trail.record,
+        )
         indexer = Indexer(
             store=kept.store, bus=kept.bus, index=kept.index, bridge=bridge, registry=registry
         )
@@ -101,6 +112,7 @@ async def running_system(options: SystemOptions) -> AsyncIterator[RunningSystem]
                 (*indexer.routes(), *gateway.routes()),
                 metrics_registry=registry,
                 checks={**indexer.checks(), **gateway.checks(), "dicom": _accepting(scp)},
+                audit=trail.http,
             )
             http = await serve(app, LOOPBACK, options.http_port)
             try:
@@ -143,6 +155,34 @@ async def _opened(data: Path, stack: AsyncExitStack) -> _Kept:
     index = await SqlIndex.open(data / "index.db")
     stack.push_async_callback(index.close)
     return _Kept(store, bus, jobs, index)
+
+
+@asynccontextmanager
+async def _trail(data: Path, registry: CollectorRegistry) -> AsyncIterator[AuditTrail]:
+    """Keep an audit trail in a file of its own, with a key that never leaves this folder."""
+    key = await asyncio.to_thread(_audit_key, data / "audit.key")
+    bus = await LocalBus.open(data / "audit.db")
+    try:
+        trail = AuditTrail(
+            bus, observer="dicomtools", options=AuditOptions(key=key), registry=registry
+        )
+        try:
+            yield trail
+        finally:
+            await trail.close()
+    finally:
+        await bus.close()
+
+
+def _audit_key(path: Path) -> bytes:
+    """Return the key that is kept there; made at the first start, for its owner only."""
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_hex(32).encode())
+        fresh.replace(path)  # whole or not at all
+    return path.read_bytes()
 
 
 def _lander(kept: _Kept, bridge: Bridge) -> Lander:

@@ -8,19 +8,30 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 
 from dicomcore.errors import DicomToolsError, IndexUnavailable
 from dicomio import logs
+from dicomio.audit import AuditOptions
 from dicomio.bridge import Bridge
 from dicomio.http import make_app, serve
 from dicomio.metrics import new_registry
+from dicomio.nats_audit import nats_trail
 from dicomio.nats_bus import NatsBus
 from dicomio.s3_store import S3Store
-from dicomio.service_settings import NatsSettings, S3Settings, load
+from dicomio.service_settings import (
+    AuditSettings,
+    NatsSettings,
+    S3Settings,
+    TracingSettings,
+    load,
+)
 from dicomio.sql_index import SqlIndex
+from dicomio.tracing import TracingOptions
+from dicomio.tracing_setup import make_tracer
 from indexer.app import Indexer
 from indexer.reindex import reindex
 from indexer.settings import Settings
@@ -44,20 +55,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             logs.configure("indexer", settings.log_level, json=True)
             asyncio.run(_reindex(settings, s3, clear=chosen.clear))
         else:
-            settings, s3, nats = load(Settings, S3Settings, NatsSettings)
+            settings, s3, nats, audit, tracing = load(
+                Settings, S3Settings, NatsSettings, AuditSettings, TracingSettings
+            )
             logs.configure("indexer", settings.log_level, json=True)
-            asyncio.run(_serve(settings, s3, nats))
+            asyncio.run(_serve(settings, s3, nats, audit.options(), tracing.options()))
     except DicomToolsError as exc:
         sys.stderr.write(f"indexer: {exc}\n")
         return 1
     return 0
 
 
-async def _serve(settings: Settings, s3: S3Settings, nats: NatsSettings) -> None:
+async def _serve(
+    settings: Settings,
+    s3: S3Settings,
+    nats: NatsSettings,
+    audit: AuditOptions,
+    tracing: TracingOptions,
+) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    tracer = make_tracer(tracing, service="indexer", version=_version())
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, tracer.close)
         store = S3Store(s3.options())
         stack.callback(store.close)
         index = await _opened(settings, stopping)
@@ -75,7 +96,10 @@ async def _serve(settings: Settings, s3: S3Settings, nats: NatsSettings) -> None
             index=index,
             bridge=bridge,
             registry=registry,
-            options=settings.indexer(),
+            options=replace(settings.indexer(), tracer=tracer),
+        )
+        trail = await stack.enter_async_context(
+            nats_trail(nats.options("indexer"), audit, observer="indexer", registry=registry)
         )
         app = make_app(
             "DicomTools indexer",
@@ -84,6 +108,8 @@ async def _serve(settings: Settings, s3: S3Settings, nats: NatsSettings) -> None
             metrics_registry=registry,
             checks=indexer.checks(),
             access=settings.access(),
+            audit=None if trail is None else trail.http,
+            tracer=tracer,
         )
         server = await serve(app, settings.http_host, settings.http_port)
         stack.push_async_callback(server.stop)

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from dicomcore.ports import EventBus, IndexDb, ObjectStore
 from dicomio.bridge import Bridge
 from dicomio.http import AnyRoute, Check
+from dicomio.tracing import NO_TRACER, Tracer
 from indexer.consume import ConsumeOptions, StoredConsumer
 from indexer.metrics import Metrics
 from indexer.packer import Packer
@@ -36,6 +37,7 @@ class IndexerOptions:
     """A series is packed when nothing came for so long."""
     stop_timeout_s: float = 20.0
     """How long the batch that is being written may go on after `stop`."""
+    tracer: Tracer = NO_TRACER
 
 
 class Indexer:
@@ -59,7 +61,9 @@ class Indexer:
         self._bus = bus
         self._index = index
         metrics = Metrics(registry)
-        self._consumer = StoredConsumer(store, bus, index, metrics, self._options.consume)
+        self._consumer = StoredConsumer(
+            store, bus, index, metrics, self._options.consume, self._options.tracer
+        )
         self._sweeper = Sweeper(store, bus, bridge, metrics, every_s=self._options.sweep_every_s)
         self._rebuild = Rebuild(store, index)
         self._packer = Packer(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
 
-from dicomcore.errors import BusUnavailable, DicomToolsError, Unavailable
-from dicomcore.events import InstanceStored
+from dicomcore.errors import BusUnavailable, DicomToolsError, Fact, Unavailable
+from dicomcore.events import InstanceStored, traceparent_of
 from dicomcore.ports import (
     Consumer,
     ConsumerSpec,
@@ -21,6 +21,7 @@ from dicomcore.ports import (
     ObjectStore,
     UpsertOutcome,
 )
+from dicomio.tracing import NO_TRACER, Kind, Span, Tracer
 from indexer.announce import Announcer
 from indexer.disposition import Dead, disposition
 from indexer.metrics import Metrics
@@ -61,12 +62,14 @@ class StoredConsumer:
         index: IndexDb,
         metrics: Metrics,
         options: ConsumeOptions,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._store = store
         self._bus = bus
         self._index = index
         self._metrics = metrics
         self._options = options
+        self._tracer = tracer
         self._announcer = Announcer(bus)
         self._readers = asyncio.Semaphore(options.readers)
         self._stopping = asyncio.Event()
@@ -116,7 +119,8 @@ class StoredConsumer:
         try:
             announced = announced_by_event(delivery.body)
             async with self._readers:
-                instance = await asyncio.to_thread(read_version, self._store, announced)
+                with self._span("read header", delivery):
+                    instance = await asyncio.to_thread(read_version, self._store, announced)
         except Exception as exc:  # noqa: BLE001  # the edge: the table decides
             await self._refuse(delivery, exc)
             return None
@@ -141,7 +145,9 @@ class StoredConsumer:
         """Publish what follows from an upsert, then acknowledge."""
         instance = one.instance
         try:
-            await self._tell(one, outcome)
+            with self._span("index instance", one.delivery) as span:
+                span.note({"dicomtools.outcome": outcome.value})
+                await self._tell(one, outcome)
         except Exception as exc:  # noqa: BLE001  # the edge: the table decides
             await self._refuse(one.delivery, exc)
             return
@@ -164,6 +170,14 @@ class StoredConsumer:
             versions = await self._index.versions(one.instance.ref.sop_instance_uid)
             if len(versions) > 1:
                 await self._announcer.conflict(versions)
+
+    def _span(self, name: str, delivery: Delivery) -> AbstractContextManager[Span]:
+        """Go on with the trace that the announcement is part of."""
+        if self._tracer is NO_TRACER:
+            return self._tracer.span(name)
+        parent = traceparent_of(delivery.body)
+        facts: dict[str, Fact] = {"messaging.attempt": delivery.attempt}
+        return self._tracer.span(name, kind=Kind.CONSUMER, parent=parent, facts=facts)
 
     async def _refuse(self, delivery: Delivery, error: Exception) -> None:
         """Nak, or dead-letter and term, as the table says; a fault of ours is logged with its place."""

@@ -210,6 +210,9 @@ class _Handlers:
         )
         if not versions:
             raise NotFound("no such instance in the index", sop_instance_uid=uid)
+        for one in versions:
+            if one.header is not None:
+                call.notes.about(one.header.patient_id)
         return Instance(
             sop_instance_uid=uid,
             conflict=len(versions) > 1,

@@ -141,6 +141,9 @@ class PeerRoutes:
         """Send C-FIND."""
         client = self._client(call.path.name)
         order = call.body
+        call.notes.involving("peer", call.path.name)
+        if order.keys.get("PatientID"):
+            call.notes.about(order.keys["PatientID"])
         keys = checked_keys(order.keys, allow_wildcards=order.allow_wildcards)
         return await self._bridge.run(_find, client, order.level, keys, order.limit)
 

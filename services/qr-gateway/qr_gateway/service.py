@@ -11,25 +11,39 @@ import structlog
 
 from dicomcore.errors import InvalidRequest, Unavailable
 from dicomcore.ports import EventBus
+from dicomio.audit import AuditOptions
 from dicomio.bridge import Bridge
 from dicomio.http import Check, is_loopback, make_app, serve
 from dicomio.landing import Announcer, Lander, Publish
 from dicomio.metrics import new_registry
+from dicomio.nats_audit import nats_trail
 from dicomio.nats_bus import NatsBus
 from dicomio.nats_connection import NatsOptions
 from dicomio.nats_kv import NatsKeyValue
 from dicomio.s3_store import S3Options, S3Store
+from dicomio.tracing import TracingOptions
+from dicomio.tracing_setup import make_tracer
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
 from qr_gateway.receiving import receiver
 from qr_gateway.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+SERVICE = "qr-gateway"
 BUCKET_RETRY_S = 2.0
+NO_AUDIT = AuditOptions(enabled=False)
+NO_TRACING = TracingOptions()
 
 
 @asynccontextmanager
-async def running(settings: Settings, s3: S3Options, nats: NatsOptions) -> AsyncIterator[str]:
+async def running(
+    settings: Settings,
+    s3: S3Options,
+    nats: NatsOptions,
+    *,
+    audit: AuditOptions = NO_AUDIT,
+    tracing: TracingOptions = NO_TRACING,
+) -> AsyncIterator[str]:
     """Run qr-gateway inside a `with` block; yields the URL that it answers on.
 
     Object store and NATS may be away at the start. Leaving the block gives running retrievals back
@@ -43,14 +57,16 @@ async def running(settings: Settings, s3: S3Options, nats: NatsOptions) -> Async
     Unavailable
         The port cannot be bound.
     """
-    registry = new_registry("qr-gateway", version("dicomtools"))
+    registry = new_registry(SERVICE, version("dicomtools"))
     peers, access = settings.known_peers(), settings.access()
     if not access.authenticated and not is_loopback(settings.http_host):
         # `serve` says so too; here it is said before anything is waited for
         raise InvalidRequest(
             "will not listen beyond loopback without authentication", host=settings.http_host
         )
+    tracer = make_tracer(tracing, service=SERVICE, version=version("dicomtools"))
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, tracer.close)
         store = S3Store(s3)
         stack.callback(store.close)
         # at once: each waits a while for a server that is not there yet
@@ -59,6 +75,9 @@ async def running(settings: Settings, s3: S3Options, nats: NatsOptions) -> Async
         )
         stack.push_async_callback(bus.close)
         stack.push_async_callback(kv.close)
+        trail = await stack.enter_async_context(
+            nats_trail(nats, audit, observer=SERVICE, registry=registry)
+        )
         bridge = Bridge(asyncio.get_running_loop())
         stack.push_async_callback(bridge.close)
         announcer = Announcer(
@@ -83,6 +102,8 @@ async def running(settings: Settings, s3: S3Options, nats: NatsOptions) -> Async
             metrics_registry=registry,
             checks={**gateway.checks(), "object_store": _bucket(bridge, store)},
             access=access,
+            audit=None if trail is None else trail.http,
+            tracer=tracer,
         )
         server = await serve(app, settings.http_host, settings.http_port)
         stack.push_async_callback(server.stop)
