@@ -36,10 +36,7 @@ from dicomio.tasks import end
 
 log = structlog.get_logger(__name__)
 
-WAITING = 10_000
-"""Acts that may wait to be published; one more goes to the log."""
 _WORKERS = 8
-_CLOSE_S = 5.0
 _TOKENS = "urn:dicomtools:token"
 
 _ACTIVITIES: Mapping[Role, Activity] = MappingProxyType(
@@ -63,6 +60,10 @@ class AuditOptions:
     """At least 32 bytes, the same in every service; None: patients are left out."""
     retention_s: float = 6 * 365 * 86400.0
     """How long the stream keeps events; 0: for ever."""
+    waiting: int = 10_000
+    """Acts that may wait to be published; one more goes to the log."""
+    close_s: float = 5.0
+    """So long the end of the service waits for what is still to be published."""
 
     def __post_init__(self) -> None:
         if self.key is not None and len(self.key) < SHORTEST_KEY:
@@ -89,6 +90,7 @@ class AuditTrail:
     ) -> None:
         self._bus = bus
         self._observer = observer
+        self._options = options
         self._key = options.key
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -112,7 +114,7 @@ class AuditTrail:
         """Take an act, from any thread; returns at once and raises nothing."""
         recorded = _Recorded(uuid4().hex, act, self._clock())
         with self._lock:
-            taken = not self._closed and self._waiting < WAITING
+            taken = not self._closed and self._waiting < self._options.waiting
             self._waiting += taken
         if not taken:
             self._to_log(recorded, "too many are waiting")
@@ -131,7 +133,7 @@ class AuditTrail:
         with self._lock:
             self._closed = True
         try:
-            async with asyncio.timeout(_CLOSE_S):
+            async with asyncio.timeout(self._options.close_s):
                 await asyncio.sleep(0)  # what other threads have handed over is in the queue
                 await self._queue.join()
         except TimeoutError:
