@@ -72,6 +72,11 @@ class OrthancPeer:
         with self._connection() as connection:
             return self._request(connection, "GET", path)
 
+    def post(self, path: str, value: object) -> Any:
+        """POST a value as JSON."""
+        with self._connection() as connection:
+            return self._request(connection, "POST", path, json.dumps(value).encode())
+
     def put(self, path: str, value: object) -> Any:
         """PUT a value as JSON."""
         with self._connection() as connection:

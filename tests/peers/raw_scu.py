@@ -37,6 +37,8 @@ class RawScu:
     ----------
     contexts
         Abstract syntax and one transfer syntax each.
+    request
+        The variable field of the A-ASSOCIATE-RQ, instead of one made from the others.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class RawScu:
         calling: str = "RAW-SCU",
         called: str = "STORE-SCP",
         tls: ssl.SSLContext | None = None,
+        request: bytes = b"",
     ) -> None:
         raw = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -58,14 +61,17 @@ class RawScu:
         self._message_id = 0
         self.accepted: dict[int, int] = {}
         """Result of each presentation context by its ID; 0 is acceptance."""
+        self.user_items: dict[int, bytes] = {}
+        """Items of user information in the answer, by their type (PS3.7 D.3.3)."""
         try:
-            self.send_pdu(1, association_request(contexts, calling, called))
+            self.send_pdu(1, request or association_request(contexts, calling, called))
             kind, body = self.read_pdu()
             if kind == REJECT:
                 raise Rejected((body[1], body[2], body[3]))
             if kind != ACCEPT:
                 raise Aborted
             self.accepted = _results(body)
+            self.user_items = _user_items(body)
         except BaseException:
             self.close()
             raise
@@ -82,7 +88,7 @@ class RawScu:
     ) -> None:
         """Send a C-STORE request and do not wait."""
         self._message_id += 1
-        command = _command(
+        command = command_set(
             (0x0002, _ui(sop_class_uid)),
             (0x0100, struct.pack("<H", 0x0001)),
             (0x0110, struct.pack("<H", self._message_id & 0xFFFF)),
@@ -99,7 +105,7 @@ class RawScu:
     def echo(self, *, context_id: int = 1) -> int:
         """Send a C-ECHO request and return the status of the response."""
         self._message_id += 1
-        command = _command(
+        command = command_set(
             (0x0002, _ui("1.2.840.10008.1.1")),
             (0x0100, struct.pack("<H", 0x0030)),
             (0x0110, struct.pack("<H", self._message_id & 0xFFFF)),
@@ -180,19 +186,36 @@ class RawScu:
         return data
 
 
-def _item(kind: int, body: bytes) -> bytes:
+def item(kind: int, body: bytes) -> bytes:
+    """Return an item or sub-item of an association request (PS3.8 9.3.2, PS3.7 D.3.3)."""
     return struct.pack(">BBH", kind, 0, len(body)) + body
 
 
-def association_request(contexts: Sequence[tuple[str, str]], calling: str, called: str) -> bytes:
-    """Return the body of an A-ASSOCIATE-RQ PDU (PS3.8 table 9-11)."""
-    items = [_item(0x10, _APPLICATION_CONTEXT)]
+def association_request(
+    contexts: Sequence[tuple[str, str]],
+    calling: str = "RAW-SCU",
+    called: str = "STORE-SCP",
+    *,
+    version: int = 1,
+    application_context: bytes = _APPLICATION_CONTEXT,
+    user_items: bytes = b"",
+    maximum_length: int = MAX_PDU_BYTES,
+) -> bytes:
+    """Return the body of an A-ASSOCIATE-RQ PDU (PS3.8 table 9-11).
+
+    Parameters
+    ----------
+    user_items
+        Put behind maximum length and implementation class.
+    """
+    items = [item(0x10, application_context)]
     for number, (abstract, transfer) in enumerate(contexts):
-        syntaxes = _item(0x30, abstract.encode()) + _item(0x40, transfer.encode())
-        items.append(_item(0x20, bytes([2 * number + 1, 0, 0, 0]) + syntaxes))
-    user = _item(0x51, struct.pack(">I", MAX_PDU_BYTES)) + _item(0x52, b"2.25.7100.99")
+        syntaxes = item(0x30, abstract.encode()) + item(0x40, transfer.encode())
+        items.append(item(0x20, bytes([2 * number + 1, 0, 0, 0]) + syntaxes))
+    user = item(0x51, struct.pack(">I", maximum_length)) + item(0x52, b"2.25.7100.99")
+    user += user_items
     titles = called.encode().ljust(16) + calling.encode().ljust(16)
-    return struct.pack(">HH", 1, 0) + titles + bytes(32) + b"".join(items) + _item(0x50, user)
+    return struct.pack(">HH", version, 0) + titles + bytes(32) + b"".join(items) + item(0x50, user)
 
 
 def _results(body: bytes) -> dict[int, int]:
@@ -206,12 +229,28 @@ def _results(body: bytes) -> dict[int, int]:
     return results
 
 
+def _user_items(body: bytes) -> dict[int, bytes]:
+    position = 68
+    while position < len(body):
+        kind, _, length = struct.unpack_from(">BBH", body, position)
+        if kind == 0x50:
+            break
+        position += 4 + length
+    items, position = {}, position + 4
+    while position < len(body):
+        kind, _, length = struct.unpack_from(">BBH", body, position)
+        items[kind] = body[position + 4 : position + 4 + length]
+        position += 4 + length
+    return items
+
+
 def _ui(uid: str) -> bytes:
     value = uid.encode("utf-8")
     return value + b"\0" * (len(value) % 2)
 
 
-def _command(*elements: tuple[int, bytes]) -> bytes:
+def command_set(*elements: tuple[int, bytes]) -> bytes:
+    """Return a command set of (element number, value), its group length before it."""
     body = b"".join(struct.pack("<HHI", 0, tag, len(value)) + value for tag, value in elements)
     return struct.pack("<HHII", 0, 0, 4, len(body)) + body
 

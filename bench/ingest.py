@@ -1,0 +1,422 @@
+"""600 CT slices of 525 KB into store-scp, over one and four associations, beside what others do.
+
+Every receiver is a process of its own, new for each run, with an empty store; the senders are DCMTK's
+`dcmsend`, one for each association. Printed are instances per second (median of the runs), and the
+processor time of the receiver, its children included, per GB received. The object store alone is
+measured with the same bytes from four threads. Then C-GET of the same slices out of Orthanc, and the
+time from the first C-STORE to the last instance that can be found.
+
+DCMTK, and Orthanc which is built on it, leave Nagle's algorithm on: against a receiver that delays its
+acknowledgements each instance then costs 40 ms. It is off for everybody (TCP_NODELAY=1), so that work is
+measured. Needs DCMTK and Orthanc.
+
+    python bench/ingest.py [--slices 600] [--runs 3] [--only NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+from minio import Minio
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.factories import part10
+from tests.peers.dcmtk import Node, getscu
+from tests.peers.orthanc import orthanc
+from tests.peers.processes import free_ports, listens, required_program, running
+from tests.servers.nats import NatsServer
+from tests.servers.weed import Weed
+
+from dicomcore.ports import QueryLevel, TransferRequest
+from dicomcore.received import Received
+from dicomcore.uids import parse_series_uid, parse_study_uid
+from dicomio.directory_store import DirectoryStore
+from dicomio.landing import Lander
+from dicomio.pacs import DicomPacs, Peer
+
+ROOT = "2.25.71006"
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+ASSOCIATIONS = (4, 1)
+GB = 1e9
+RECEIVERS = str(Path(__file__).with_name("ingest_receivers.py"))
+
+
+@dataclass
+class Figure:
+    """What one receiver did over one number of associations."""
+
+    rates: list[float] = field(default_factory=list)
+    cpu_s_per_gb: list[float] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(self.rates)
+
+    @property
+    def cpu(self) -> float:
+        return statistics.median(self.cpu_s_per_gb) if self.cpu_s_per_gb else float("nan")
+
+
+@dataclass(frozen=True)
+class Receiving:
+    """A receiver that is ready."""
+
+    port: int
+    processes: Sequence[psutil.Process]
+    ae_title: str = "ANY-SCP"
+
+    def cpu_s(self) -> float:
+        """Processor time so far: the processes, those they wait for, and those that run."""
+        total = 0.0
+        for process in self.processes:
+            for one in (process, *process.children(recursive=True)):
+                times = one.cpu_times()
+                total += times.user + times.system
+            times = process.cpu_times()
+            total += times.children_user + times.children_system
+        return total
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all runs share."""
+
+    folder: Path
+    slices: int
+    size_bytes: int
+    weed: Weed
+    nats: NatsServer
+
+
+# ── the slices ──────────────────────────────────────────────────────────────────────────────
+
+
+def make_slices(folder: Path, count: int, parts: int) -> int:
+    """Write Part 10 files into `folder`/0 … `folder`/`parts`-1; return the size of one."""
+    size = 0
+    for number in range(count):
+        dataset = Dataset()
+        dataset.SOPClassUID = CT_IMAGE
+        dataset.SOPInstanceUID = f"{ROOT}.3.{number}"
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"{ROOT}.1", f"{ROOT}.2"
+        dataset.FrameOfReferenceUID = f"{ROOT}.4"
+        dataset.PatientID, dataset.PatientName, dataset.Modality = "MADE-UP", "Made^Up", "CT"
+        dataset.StudyDate, dataset.StudyTime = "20260101", "120000"
+        dataset.Manufacturer, dataset.SeriesDescription = "Nobody", "Planning"
+        dataset.ImagePositionPatient, dataset.InstanceNumber = [0, 0, number], number + 1
+        dataset.ImageOrientationPatient, dataset.PixelSpacing = [1, 0, 0, 0, 1, 0], [0.98, 0.98]
+        dataset.SliceThickness, dataset.KVP, dataset.RescaleSlope = 2, 120, 1
+        dataset.Rows = dataset.Columns = 512
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+        dataset.PixelRepresentation, dataset.SamplesPerPixel = 0, 1
+        dataset.PhotometricInterpretation = "MONOCHROME2"
+        dataset.add_new(0x7FE00010, "OW", os.urandom(512 * 512 * 2))
+        body = part10(dataset, ExplicitVRLittleEndian)
+        path = folder / str(number * parts // count) / f"{number}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        size = len(body)
+    return size
+
+
+# ── receivers ───────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def python_receiver(kind: str, bench: Bench, folder: Path) -> Iterator[Receiving]:
+    """One of `ingest_receivers.py`."""
+    s3 = bench.weed.options(f"bench-{os.urandom(6).hex()}")
+    servers = {"s3": asdict(s3), "nats": bench.nats.url}
+    (folder / "servers.json").write_text(json.dumps(servers, default=str))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, RECEIVERS, kind, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.startswith(b"port "):
+                    break
+            else:
+                raise SystemExit((folder / "log").read_text()[-3000:])
+            drain = threading.Thread(target=process.stdout.read)
+            drain.start()
+            yield Receiving(int(line.split()[1]), [psutil.Process(process.pid)])
+        finally:
+            process.stdin.close()
+            process.wait(60)
+            drain.join()
+            process.stdout.close()
+
+
+@contextmanager
+def stock_application(_bench: Bench, folder: Path) -> Iterator[Receiving]:
+    """Stock pynetdicom's `storescp` application, as it comes."""
+    command = [sys.executable, "-m", "pynetdicom", "storescp", "-od", str(folder / "received")]
+    with program(command, folder) as receiving:
+        yield receiving
+
+
+@contextmanager
+def dcmtk_storescp(_bench: Bench, folder: Path) -> Iterator[Receiving]:
+    """DCMTK's `storescp`, bit by bit to files, nothing synced, a process for each association."""
+    (folder / "received").mkdir()
+    options = ("--fork", "+xa", "-pm", "+B", "-od", str(folder / "received"))
+    with program([required_program("storescp"), *options], folder) as receiving:
+        yield receiving
+
+
+@contextmanager
+def program(command: Sequence[str], folder: Path) -> Iterator[Receiving]:
+    (port,) = free_ports(1)
+    with running(
+        [*command, str(port)], log_path=folder / "log", ready=lambda: listens(port)
+    ) as process:
+        yield Receiving(port, [psutil.Process(process.pid)])
+
+
+@contextmanager
+def orthanc_receiver(_bench: Bench, folder: Path) -> Iterator[Receiving]:
+    """Orthanc in its default configuration."""
+    defaults = {"SyncStorageArea": True, "OverwriteInstances": False, "DicomThreadsCount": 4}
+    with orthanc(folder, **defaults) as peer:
+        (process,) = [
+            one
+            for one in psutil.Process().children(recursive=True)
+            if "Orthanc" in one.name() and str(folder / "orthanc.json") in one.cmdline()
+        ]
+        yield Receiving(peer.dicom_port, [process], peer.ae_title)
+
+
+RECEIVER_KINDS: dict[str, Callable[[Bench, Path], object]] = {
+    "ours, embedded: fsync + durable events": partial(python_receiver, "ours-embedded"),
+    "ours, S3 + JetStream": partial(python_receiver, "ours-distributed"),
+    "ours, only counting": partial(python_receiver, "ours-counting"),
+    "stock pynetdicom, application": stock_application,
+    "stock pynetdicom, only counting": partial(python_receiver, "stock-counting"),
+    "stock pynetdicom, S3 + JetStream": partial(python_receiver, "stock-distributed"),
+    "Orthanc": orthanc_receiver,
+    "DCMTK storescp +B, nothing synced": dcmtk_storescp,
+}
+
+
+# ── one run ─────────────────────────────────────────────────────────────────────────────────
+
+
+def send_all(bench: Bench, port: int, ae_title: str, associations: int) -> float:
+    """Send every slice; return the seconds it took."""
+    parts = max(ASSOCIATIONS)
+    folders = [str(bench.folder / "slices" / str(number)) for number in range(parts)]
+    started = time.perf_counter()
+    senders = [
+        subprocess.Popen(
+            [
+                *(required_program("dcmsend"), "-aec", ae_title, "127.0.0.1", str(port)),
+                *("+sd", "+r", *folders[number::associations]),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for number in range(associations)
+    ]
+    outputs = [sender.communicate(timeout=600)[0] for sender in senders]
+    seconds = time.perf_counter() - started
+    if any(sender.returncode for sender in senders):
+        raise SystemExit(b"\n".join(outputs)[-2000:].decode(errors="replace"))
+    return seconds
+
+
+def measure(bench: Bench, kind: str, associations: int, figure: Figure) -> None:
+    with tempfile.TemporaryDirectory(dir=bench.folder) as name:
+        with RECEIVER_KINDS[kind](bench, Path(name)) as receiving:  # type: ignore[attr-defined]
+            before = receiving.cpu_s()
+            seconds = send_all(bench, receiving.port, receiving.ae_title, associations)
+            cpu_s = receiving.cpu_s() - before
+        figure.rates.append(bench.slices / seconds)
+        figure.cpu_s_per_gb.append(cpu_s / (bench.slices * bench.size_bytes / GB))
+
+
+def server_alone(bench: Bench, threads: int) -> float:
+    """PUT every slice to the object store from some threads, signed beforehand; return the rate."""
+    options = bench.weed.options(f"alone-{os.urandom(6).hex()}")
+    client = Minio(
+        options.endpoint, access_key=options.access_key, secret_key=options.secret_key,
+        region=options.region, secure=False,
+    )  # fmt: skip
+    client.make_bucket(options.bucket)
+    files = sorted((bench.folder / "slices").rglob("*.dcm"))
+    addresses = [client.get_presigned_url("PUT", options.bucket, path.name) for path in files]
+    bodies = [path.read_bytes() for path in files]
+
+    def put(number: int) -> None:
+        host = urlsplit(addresses[0])
+        connection = http.client.HTTPConnection(host.hostname or "", host.port, blocksize=1 << 18)
+        for address, body in list(zip(addresses, bodies, strict=True))[number::threads]:
+            parts = urlsplit(address)
+            connection.request("PUT", f"{parts.path}?{parts.query}", body)
+            response = connection.getresponse()
+            response.read()
+            assert response.status == 200, response.status
+        connection.close()
+
+    workers = [threading.Thread(target=put, args=(number,)) for number in range(threads)]
+    started = time.perf_counter()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return len(files) / (time.perf_counter() - started)
+
+
+# ── C-GET ───────────────────────────────────────────────────────────────────────────────────
+
+
+def c_get(bench: Bench, runs: int) -> None:
+    """Print C-GET of the slices out of Orthanc: qr-gateway's path, and DCMTK's `getscu +B`."""
+    keys = {"QueryRetrieveLevel": "SERIES", "StudyInstanceUID": f"{ROOT}.1"}
+    keys["SeriesInstanceUID"] = f"{ROOT}.2"
+    ours, landed, peers = Figure(), Figure(), Figure()
+    with orthanc(bench.folder / "orthanc") as pacs:
+        pacs.upload(sorted((bench.folder / "slices").rglob("*.dcm")))
+        for _ in range(runs):
+            with tempfile.TemporaryDirectory(dir=bench.folder) as name:
+                lander = Lander(DirectoryStore(Path(name)), lambda _stored, _ae: None)
+                landed.rates.append(bench.slices / _get(pacs.dicom_port, lander.land))
+            ours.rates.append(bench.slices / _get(pacs.dicom_port, lambda _r: None))
+            with tempfile.TemporaryDirectory(dir=bench.folder) as name:
+                started = time.perf_counter()
+                answer = getscu(Node(pacs.ae_title, pacs.dicom_port), keys, Path(name))
+                peers.rates.append(bench.slices / (time.perf_counter() - started))
+                assert answer.returncode == 0, answer.stdout
+                assert len(list(Path(name).iterdir())) == bench.slices
+    print(f"\nC-GET of {bench.slices} slices out of Orthanc, instances/s")
+    for name, figure in (("ours, only counting", ours), ("ours, files fsynced", landed)):
+        print(f"{name:40}{figure.rate:>8.0f}   {figure.rate / peers.rate:.2f} x getscu +B")
+    print(f"{'DCMTK getscu +B, nothing synced':40}{peers.rate:>8.0f}")
+
+
+def _get(port: int, take: Callable[[Received], object]) -> float:
+    count = 0
+
+    def receive(received: Received) -> int:
+        nonlocal count
+        take(received)
+        count += 1
+        return 0
+
+    started = time.perf_counter()
+    outcome = DicomPacs(Peer("orthanc", "ORTHANC", "127.0.0.1", port)).get(
+        TransferRequest(
+            QueryLevel.SERIES,
+            "MADE-UP",
+            parse_study_uid(f"{ROOT}.1"),
+            parse_series_uid(f"{ROOT}.2"),
+        ),
+        sop_class_uids=[CT_IMAGE],
+        receive=receive,
+        progress=lambda _counters: None,
+        cancelled=lambda: False,
+    )
+    assert outcome.status == 0, outcome
+    assert count
+    return time.perf_counter() - started
+
+
+# ── all of it ───────────────────────────────────────────────────────────────────────────────
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument("--slices", type=int, default=600)
+    arguments.add_argument("--runs", type=int, default=3)
+    arguments.add_argument("--only", nargs="*", help="parts of the names of receivers; no C-GET")
+    options = arguments.parse_args()
+    os.environ["TCP_NODELAY"] = "1"
+    load = os.getloadavg()
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, load {load[0]:.1f} {load[1]:.1f} at the "
+        f"start, Python {platform.python_version()}, {options.runs} runs, TCP_NODELAY=1",
+        flush=True,
+    )
+    with tempfile.TemporaryDirectory(prefix="ingest-") as name:
+        folder = Path(name)
+        size = make_slices(folder / "slices", options.slices, max(ASSOCIATIONS))
+        weed, nats = Weed(folder / "weed"), NatsServer(folder / "nats")
+        (folder / "weed").mkdir()
+        try:
+            weed.start()
+            nats.start()
+            _bench(Bench(folder, options.slices, size, weed, nats), options)
+        finally:
+            nats.stop()
+            weed.stop()
+    print(f"load {os.getloadavg()[0]:.1f} at the end")
+    return 0
+
+
+def _bench(bench: Bench, options: argparse.Namespace) -> None:
+    kinds = [
+        kind
+        for kind in RECEIVER_KINDS
+        if not options.only or any(part in kind for part in options.only)
+    ]
+    figures = {(kind, n): Figure() for kind in kinds for n in ASSOCIATIONS}
+    alone: list[float] = []
+    for number in range(options.runs):
+        # whoever is first meets a cold machine: it is another one in each round
+        for kind in kinds[number % len(kinds) :] + kinds[: number % len(kinds)]:
+            for associations in ASSOCIATIONS:
+                measure(bench, kind, associations, figures[kind, associations])
+        alone.append(server_alone(bench, 4))
+    print(f"\n{bench.slices} slices of {bench.size_bytes / 1000:.0f} KB by dcmsend, instances/s")
+    print(f"{'':42}{'4 assoc.':>9}{'CPU s/GB':>10}{'1 assoc.':>10}{'CPU s/GB':>10}")
+    for kind in kinds:
+        four, one = figures[kind, 4], figures[kind, 1]
+        print(f"{kind:42}{four.rate:>9.0f}{four.cpu:>10.2f}{one.rate:>10.0f}{one.cpu:>10.2f}")
+    print(f"{'the S3 server alone, 4 threads':42}{statistics.median(alone):>9.0f}")
+    _ratios({kind: figures[kind, 4].rate for kind in kinds}, statistics.median(alone))
+    if not options.only:
+        c_get(bench, options.runs)
+
+
+def _ratios(rates: dict[str, float], alone: float) -> None:
+    embedded = rates.get("ours, embedded: fsync + durable events")
+    distributed = rates.get("ours, S3 + JetStream")
+    for ours, peer, name, wanted in (
+        (embedded, rates.get("Orthanc"), "embedded / Orthanc", 2.5),
+        (embedded, rates.get("DCMTK storescp +B, nothing synced"), "embedded / storescp +B", 0.9),
+        (distributed, alone, "S3 + JetStream / the S3 server alone", 0.75),
+        (distributed, rates.get("stock pynetdicom, S3 + JetStream"), "S3 + JetStream / stock", 2.5),
+    ):
+        if ours and peer:
+            print(f"{name:42}{ours / peer:>9.2f} x   (wanted: {wanted} x)")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
