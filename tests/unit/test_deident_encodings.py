@@ -480,7 +480,24 @@ def test_the_beginning_of_an_image_is_enough_to_collect_and_not_to_de_identify()
     with pytest.raises(Unreadable):
         engine().apply(beginning)
     with pytest.raises(Unreadable):
-        collect_identifiers([beginning[:-40]], frozenset())
+        collect_identifiers([beginning[:-37]], frozenset())
+
+
+def test_labels_that_are_codes_and_numbers_that_are_none_lose_names() -> None:
+    ds = factories.registration()
+    ds.ContentLabel = "OF_SMYTHE_2"
+    ds.BodyPartExamined = "HEAD"
+    odd = explicit(0x00201002, b"IS", b"Smythe")
+    tag = explicit(0x00200052, b"UI", even(str(ds.FrameOfReferenceUID)))
+    data = factories.part10(ds).replace(tag, tag + odd, 1)
+    assert odd in data
+    known = KnownIdentifiers(names=frozenset(("smythe", "head")))
+
+    for profile in ("BasicSecurityProfile", "AriaSecurityProfile"):
+        for options in ((), ("CleanDesc",)):
+            output = engine(*options, profile=profile, known=known).apply(data).to_bytes()
+            assert b"smythe" not in output.lower()
+            assert b"HEAD" in output  # a coded term is not somebody's name
 
 
 def _declared(value: str) -> Dataset:

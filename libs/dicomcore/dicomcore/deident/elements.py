@@ -78,9 +78,18 @@ def after_undefined(data: bytes, start: int, end: int, encoding: Encoding, vr: b
     Unreadable
         Neither items nor fragments, or not delimited.
     """
-    walker = _Walker(data, encoding)
     if vr in BULK:
-        return walker.after_fragments(start, end)
+        return _Walker(data, encoding).after_fragments(start, end)
+    if vr != b"UN":
+        return _after_items(data, start, end, encoding)
+    try:
+        return _after_items(data, start, end, _IMPLICIT)
+    except Unreadable:
+        return _after_items(data, start, end, encoding)
+
+
+def _after_items(data: bytes, start: int, end: int, encoding: Encoding) -> int:
+    walker = _Walker(data, encoding)
     for _ in walker.items(start, end, (), 0, delimited=True):
         pass
     return walker.position
@@ -156,12 +165,21 @@ class _Walker:
         tag, written, vr = what
         if length == UNDEFINED_LENGTH and vr not in (b"SQ", b"UN", None, b""):
             raise Unreadable("value of undefined length is no sequence", tag=f"{tag:08X}")
-        walker = _Walker(self._data, _IMPLICIT) if written == b"UN" else self
         if length != UNDEFINED_LENGTH and start + length > end:
             raise Unreadable("sequence runs past the end", offset=start, length=length)
         stop = end if length == UNDEFINED_LENGTH else start + length
         delimited = length == UNDEFINED_LENGTH
-        yield from walker.items(start, stop, path, tag, delimited=delimited)
+        if written != b"UN":
+            yield from self.items(start, stop, path, tag, delimited=delimited)
+            return
+        walker = _Walker(self._data, _IMPLICIT)
+        try:
+            found = list(walker.items(start, stop, path, tag, delimited=delimited))
+        except (Unreadable, struct.error):
+            # a UN with explicit VRs inside: some toolkits write that
+            yield from self.items(start, stop, path, tag, delimited=delimited)
+            return
+        yield from found
         self.position = walker.position
 
     def items(

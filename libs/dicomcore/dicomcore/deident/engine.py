@@ -109,8 +109,6 @@ class Deidentifier:
             return self._rewritten(opened)
         except struct.error as exc:
             raise Unreadable("element is cut off", size_bytes=len(opened.data)) from exc
-        except RecursionError as exc:
-            raise Unreadable("sequences are nested too deep") from exc
 
     def _rewritten(self, opened: Encoded) -> DeidentifiedObject:
         sop_class_uid = _sop_class(opened)

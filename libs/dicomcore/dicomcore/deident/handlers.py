@@ -110,7 +110,8 @@ def _coded(at: Rewrite, rule: Rule, position: int, start: int, length: int, end:
     value = at.value(start, length, end)
     if rule.vr in NUMBERS_AS_TEXT and not value.translate(None, _NUMBER):
         return start + length
-    cleaned = at.subject.cleaner.scrub(value, at.charset, strong=True)
+    # a number that is none is text, whatever its VR says
+    cleaned = at.subject.cleaner.scrub(value, at.charset, strong=rule.vr == b"CS")
     _text(at, rule, position, start, cleaned, length)
     return start + length
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from dicomcore.deident.identity import Pseudonym
 from dicomcore.deident.options import BASIC_CODE, CODES, Option, Options
 from dicomcore.deident.values import encode_element, encode_item, padded
@@ -11,7 +9,6 @@ from dicomcore.walk import Encoding
 
 PATIENT_NAME = 0x00100010
 PATIENT_ID = 0x00100020
-DEIDENTIFICATION_METHOD = 0x00120063
 WRITTEN = frozenset((PATIENT_NAME, PATIENT_ID, 0x00120062, 0x00120063, 0x00120064, 0x00280303))
 """Tags of what `elements` writes, whatever the original has there."""
 METHOD = "DicomTools"
@@ -22,21 +19,14 @@ def elements(
     profile_name: str,
     options: Options,
     encoding: Encoding,
-    earlier_methods: Iterable[str] = (),
 ) -> list[tuple[int, bytes]]:
     """Return tag and encoding of each element that is written, in ascending order.
-
-    Parameters
-    ----------
-    earlier_methods
-        Values of De-identification Method (0012,0063) that the original had, cleaned.
 
     Notes
     -----
     PS3.15 E.1.1, steps 6 to 8; PS3.16 CID 7050; PS3.3 C.12.1 for (0028,0303).
     """
     label = profile_name.removesuffix(".csv")
-    method = list(dict.fromkeys((*earlier_methods, f"{METHOD} {label}"[:64])))
     codes = [BASIC_CODE, *(CODES[option] for option in Option if option in options)]
     items = b"".join(
         encode_item(((0x00080100, code), (0x00080102, "DCM"), (0x00080104, meaning)), encoding)
@@ -46,7 +36,7 @@ def elements(
         (PATIENT_NAME, b"PN", pseudonym.patient_name),
         (PATIENT_ID, b"LO", pseudonym.patient_id),
         (0x00120062, b"CS", "YES"),
-        (0x00120063, b"LO", "\\".join(method)),
+        (0x00120063, b"LO", f"{METHOD} {label}"[:64]),
         (0x00280303, b"CS", _longitudinal(options)),
     )
     written = [(tag, encode_element(tag, vr, padded(t, vr), encoding)) for tag, vr, t in texts]

@@ -226,8 +226,8 @@ class Rewrite:
             vr = rule.vr
             if vr not in BULK and vr not in (b"", b"UN", b"SQ"):
                 raise Unreadable("value of undefined length is no sequence", offset=start)
-            encoding = IMPLICIT if self.is_un(position) else self.encoding
-            return after_undefined(self.data, start, end, encoding, vr)
+            known = vr if vr in BULK else b"UN" if self.is_un(position) else b"SQ"
+            return after_undefined(self.data, start, end, self.encoding, known)
         stop = start + length
         if stop > end:
             raise Unreadable("value runs past the end", offset=start, length=length)

@@ -17,6 +17,8 @@ from dicomcore.deident.vrs import DATES, FREE_TEXT, NUMBERS_AS_TEXT, effective_v
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 _OVERLAY_DATA = 0x3000
+_LABELS_AMONG_CODES = frozenset((0x00700002, 0x00700080))
+"""Graphic Layer and Content Label are CS, but people choose them: names are looked for in them."""
 _CODED = NUMBERS_AS_TEXT | {b"CS", b"AS"}
 
 
@@ -121,6 +123,8 @@ class Rules:
         operation = _operation(action, vr, cleaned=cleaned)
         if operation is None:  # cannot be cleaned by a program: what Basic does
             operation = _operation(resolve(basic, kind), vr, cleaned=False) or Operation.REMOVE
+        if operation is Operation.CODED and tag in _LABELS_AMONG_CODES:
+            operation = Operation.SCRUB
         valued = kind in (None, AttributeType.ONE, AttributeType.ONE_C)
         return Rule(tag, vr, operation, valued=valued, cleaned=cleaned)
 

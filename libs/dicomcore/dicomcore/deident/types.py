@@ -66,15 +66,6 @@ def attribute_type(tag: int, *, iod: str, parent: int) -> AttributeType | None:
     return types.top.get((iod, tag), AttributeType.THREE)
 
 
-def required(*, iod: str, parent: int) -> Iterator[tuple[int, AttributeType]]:
-    """Yield the tags with a type of 1, 1C, 2 or 2C at the top level of an IOD, or in a sequence."""
-    types = _types()
-    if parent:
-        yield from ((tag, kind) for (at, tag), kind in types.nested.items() if at == parent)
-    else:
-        yield from ((tag, kind) for (name, tag), kind in types.top.items() if name == iod)
-
-
 @lru_cache(maxsize=1)
 def _types() -> _Types:
     iods = {row["sop_class_uid"]: row["iod"] for row in _rows("Iods.csv")}

@@ -12,7 +12,7 @@ from dicomcore.errors import InvalidRequest
 from dicomcore.uids import uid_or_none
 
 MIN_KEY_BYTES = 16
-MAX_CACHED = 1 << 18
+MAX_CACHED = 1 << 16
 """UIDs whose new value is remembered; a patient with more begins anew."""
 _DIGEST = 16
 _ROOT = "1.2.840.10008."

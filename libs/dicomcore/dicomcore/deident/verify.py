@@ -24,7 +24,6 @@ _NUMERIC_GROUPS = frozenset(
 )
 _HEAD = 512
 """Bytes of a deflated object that are looked at before it is inflated: preamble and file meta."""
-_CODED = NUMBERS_AS_TEXT | {b"CS", b"AS"}
 _UID_LIKE = re.compile(rb"\d+(?:\.\d+){3,}")
 _SOP_CLASS_UID, _REMOVED, _BIRTH_DATE = 0x00080016, 0x00120062, 0x00100030
 _NEEDED = {
@@ -126,7 +125,7 @@ class Verifier:
             day = value.decode("latin-1").strip(" \0")
             return seen.tag == _BIRTH_DATE and day in self._known.birth_dates
         text = decode(value, charset)
-        return self._finder.contains(text, strong=vr in _CODED) or self._names_uid(value)
+        return self._finder.contains(text, strong=vr == b"CS") or self._names_uid(value)
 
     def _names_uid(self, value: bytes) -> bool:
         return any(uid in self._uids for uid in _UID_LIKE.findall(value))
