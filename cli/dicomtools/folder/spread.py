@@ -16,7 +16,8 @@ from multiprocessing.context import BaseContext
 from dicomtools.folder.tasks import Outcome, Task, perform
 
 ALONE_S = 0.3
-"""About what it takes to start another process."""
+"""About what it takes to start another process from scratch."""
+ALONE_BEFORE_FORK_S = 0.05
 CHUNK = 64
 """Files that travel together: few enough for a bar that moves, many enough for the postage."""
 _AHEAD = 4
@@ -30,7 +31,12 @@ def processors() -> int:
 
 
 def read_all(
-    task: Task, paths: Sequence[str], *, processes: int, with_heads: bool, alone_s: float = ALONE_S
+    task: Task,
+    paths: Sequence[str],
+    *,
+    processes: int,
+    with_heads: bool,
+    alone_s: float | None = None,
 ) -> Iterator[Outcome]:
     """Yield the outcome of each file, in order.
 
@@ -40,9 +46,12 @@ def read_all(
     Parameters
     ----------
     alone_s
-        So long everything is read by this process.
+        So long everything is read by this process; None: about what it takes to start others.
     """
     done: list[Outcome] = []
+    context = _context()
+    if alone_s is None:
+        alone_s = ALONE_BEFORE_FORK_S if context.get_start_method() == "fork" else ALONE_S
     until = time.monotonic() + alone_s
     for path in paths:
         if processes > 1 and time.monotonic() >= until:
@@ -53,7 +62,7 @@ def read_all(
         yield from done
         yield from (perform(task, path, with_head=with_heads) for path in rest)
         return
-    executor = ProcessPoolExecutor(processes, mp_context=_context(), initializer=_no_interrupt)
+    executor = ProcessPoolExecutor(processes, mp_context=context, initializer=_no_interrupt)
     try:
         yield from _pooled(executor, task, rest, done, processes, with_heads=with_heads)
     finally:

@@ -19,8 +19,10 @@ from dicomcore.tagpath import Path, Step
 from dicomcore.values import values_of
 from dicomcore.walk import Encoding
 
-FIRST_WINDOW_BYTES = 64 * 1024
+FIRST_WINDOW_BYTES = 16 * 1024
 """Enough for all of an image but its pixels, which is what there are many of."""
+_REMEMBERED_BYTES = 128
+"""Values no longer than this are decoded once: those of a series are mostly the same."""
 PIXEL_DATA = 0x7FE00000
 """The first tag of the group that pixel data are in."""
 Window = Callable[[int, int], bytes]
@@ -204,16 +206,19 @@ def _inflated(opened: Opened, plan: Plan) -> tuple[Item, Encoding]:
 
 
 def _found(item: Item, plan: Plan, encoding: Encoding) -> Found:
-    return Found(
-        {
-            step: values_of(
-                vr_of(tag, vr, creator), encoded, item.charset, little_endian=encoding.little_endian
-            )
-            for step in plan.attributes
-            for tag, vr, encoded, creator in _kept(item, step)
-        },
-        {step: _items(item, step, below, encoding) for step, below in plan.sequences.items()},
-    )
+    charset, little_endian = item.charset, encoding.little_endian
+    values: dict[Step, Sequence[Value]] = {}
+    for step in plan.attributes:
+        for tag, vr, encoded, creator in _kept(item, step):
+            known = vr_of(tag, vr, creator) if not vr or vr == b"UN" else vr
+            short = len(encoded) <= _REMEMBERED_BYTES
+            read = _short_values if short else values_of
+            values[step] = read(known, encoded, charset, little_endian=little_endian)
+    below = plan.sequences.items()
+    return Found(values, {step: _items(item, step, inner, encoding) for step, inner in below})
+
+
+_short_values = lru_cache(maxsize=16384)(values_of)
 
 
 def _items(item: Item, step: Step, plan: Plan, encoding: Encoding) -> Sequence[Found]:
@@ -229,13 +234,15 @@ def _items(item: Item, step: Step, plan: Plan, encoding: Encoding) -> Sequence[F
     return ()
 
 
-def _kept(item: Item, step: Step) -> Iterator[tuple[int, bytes, bytes, str]]:
-    """Yield tag, VR, encoded value and private creator of what a step names; mostly of one element."""
-    if not _private(step):
-        stored = item.encoded(step.tag)
-        if stored is not None:
-            yield step.tag, *stored, ""
-        return
+def _kept(item: Item, step: Step) -> Iterable[tuple[int, bytes, bytes, str]]:
+    """Return tag, VR, encoded value and private creator of what a step names; mostly of one element."""
+    if _private(step):
+        return _kept_private(item, step)
+    stored = item.encoded(step.tag)
+    return () if stored is None else ((step.tag, *stored, ""),)
+
+
+def _kept_private(item: Item, step: Step) -> Iterator[tuple[int, bytes, bytes, str]]:
     for tag, creator in _candidates(item, step):
         stored = item.encoded(tag)
         if stored is not None:
