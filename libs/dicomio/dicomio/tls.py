@@ -18,7 +18,7 @@ def harden(context: ssl.SSLContext) -> ssl.SSLContext:
     -----
     PS3.15 B.12 (BCP 195 RFC 8996, 9325 TLS Secure Transport Connection Profile), RFC 9325 3.1 to 4.2.
     """
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     context.set_ciphers(CIPHERS_1_2)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
