@@ -28,7 +28,7 @@ from dicomcore.errors import Unreadable
 from dicomcore.walk import Encoding
 from tests import factories
 from tests.unit.dicom_bytes import encode, even, explicit, identity, implicit, item, part10
-from tests.unit.test_deident_encodings import engine, explicit_ct
+from tests.unit.test_deident_encodings import NOBODY, engine, explicit_ct, nested
 
 UNDEFINED = 0xFFFFFFFF
 END = implicit(0xFFFEE0DD, b"")
@@ -194,3 +194,68 @@ def test_full_caches_begin_anew_and_answer_the_same() -> None:
     for number in range(MAX_ENTRIES + 10):
         assert table[struct.pack("<HH", 9 + 2 * (number >> 14), number & 0x3FFF | 0x4000)]
     assert len(table) < MAX_ENTRIES
+
+
+def test_structured_content_is_cleaned_and_not_lost() -> None:
+    content = item(
+        explicit(0x0040A123, b"PN", b"Smith^Jo") + explicit(0x0040A160, b"UT", b"Smith: a lesion ")
+    )
+    data = explicit_ct(explicit(0x0040A730, b"SQ", content))
+
+    cleaned = engine("CleanStructdCont", known=KNOWN).apply(data).to_bytes()
+    basic = engine(known=KNOWN).apply(data).to_bytes()
+
+    assert b"a lesion" in cleaned
+    assert b"lesion" not in basic
+    assert b"Smith" not in cleaned + basic
+
+
+def test_an_empty_sequence_needs_no_dummy() -> None:
+    empty = explicit(0x0040A730, b"SQ", b"")
+
+    assert empty in engine().apply(explicit_ct(empty)).to_bytes()
+
+
+def test_what_cannot_be_cleaned_is_replaced() -> None:
+    rows = [f'"{tag}",,Z,,,,,,,,C,,' for tag in ("0040,A123", "0040,A124", "0028,0010")]
+    profile = parse_profile("\n".join(rows))
+    made = Deidentifier(
+        profile, parse_options(["CleanDesc"]), b"k" * 32, PatientIdentity("1"), NOBODY
+    )
+    data = explicit_ct(
+        explicit(0x00280010, b"US", b"\1\0"),
+        explicit(0x0040A123, b"PN", b"Smith^Jo"),
+        explicit(0x0040A124, b"UI", even("1.2.99")),
+    )
+
+    output = made.apply(data).to_bytes()
+
+    assert explicit(0x00280010, b"US", b"") in output  # what Basic does
+    assert explicit(0x0040A123, b"PN", b"ANONYMIZED") in output
+    assert explicit(0x0040A124, b"UI", even(made.new_uid("1.2.99"))) in output
+
+
+def test_what_is_known_of_several_objects_adds_up() -> None:
+    other = KnownIdentifiers(ids=frozenset(("mrn-1",)), birth_dates=frozenset(("19610203",)))
+
+    both = KNOWN | other
+
+    assert (both.names, both.ids, both.birth_dates) == (KNOWN.names, other.ids, other.birth_dates)
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        nested(40),
+        implicit(0xFFFEE00D, b"") + bytes(8) + b"\1",
+        implicit(0xFFFEE0DD, b""),
+        explicit(0x00321060, b"UT", b"Smith ", UNDEFINED),
+        explicit(0x00081115, b"SQ", item(b""), UNDEFINED),
+        explicit(0x00081115, b"SQ", item(b""), 900),
+    ],
+)
+def test_damaged_objects_tell_no_identifiers(element: bytes) -> None:
+    data = explicit_ct(element)
+
+    with pytest.raises(Unreadable):
+        collect_identifiers([data], frozenset())

@@ -19,6 +19,7 @@ from dicomcore.walk import (
 
 MAX_DEPTH = 32
 """Levels of sequences; a deeper one is taken for damage or an attack."""
+_DELIMITERS = 0xFFFE0000
 _IMPLICIT = Encoding(implicit_vr=True, little_endian=True)
 
 
@@ -118,7 +119,7 @@ class _Walker:
         while position < end:
             group, element = self._tagged(data, position)
             tag = group << 16 | element
-            if tag == ITEM_DELIMITER:
+            if tag == ITEM_DELIMITER and path:
                 position += 8
                 break
             if not path and self._is_end(position, tag):
@@ -143,7 +144,7 @@ class _Walker:
 
     def _is_end(self, position: int, tag: int) -> bool:
         """Return whether the top level ends here: by what was asked for, or in padding."""
-        if self._before is not None and tag >= self._before:
+        if self._before is not None and self._before <= tag < _DELIMITERS:
             return True
         return not tag >> 16 and not any(self._data[position:])
 
