@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,6 +34,8 @@ def mapped_errors() -> Iterator[None]:
         if _is_final(exc):
             raise Rejected("the index does not take these values", error=kind) from exc
         raise IndexUnavailable("the index does not answer", error=kind) from exc
+    except sqlite3.Error as exc:  # `sql.rows` asks SQLite itself
+        raise IndexUnavailable("the index does not answer", error=type(exc).__name__) from exc
     except (OSError, TimeoutError) as exc:  # asyncpg does not wrap what connecting raises
         raise IndexUnavailable("the index cannot be reached", error=type(exc).__name__) from exc
 

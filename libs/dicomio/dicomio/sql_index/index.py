@@ -119,7 +119,7 @@ class SqlIndex:
     ) -> Sequence[PatientSummary]:
         """Return patients in code point order of their ID, from the first one above `after`."""
         return await self._read(
-            lambda connection: queries.patients(connection, after, limit, prefix)
+            lambda connection: hierarchy.patients(connection, after, limit, prefix)
         )
 
     async def studies(

@@ -11,16 +11,14 @@ from dicomcore.columns import Packed
 from dicomcore.criteria import Asked
 from dicomcore.errors import InvalidRequest
 from dicomcore.found import fields_at
-from dicomcore.keys import parse_object_key
 from dicomcore.ports import FoundInstance, FoundPage, SearchScope, ValueCount
 from dicomcore.query import Query, Term
 from dicomcore.tagpath import Path
+from dicomio.sql_index.hierarchy import LISTED, LISTED_FROM, listed
 from dicomio.sql_index.lookup import look_up
 from dicomio.sql_index.search import START, Finder, Hit, Position, on_series
 from dicomio.sql_index.segments import load
 from dicomio.sql_index.sql import chunks, marks, rows
-from dicomio.sql_index.texts import original
-from dicomio.sql_index.writer import FACTS, facts_of
 
 MOST_OPENED = 2000
 """Segments that are looked into for one page; then it ends early, and the next one goes on."""
@@ -38,7 +36,7 @@ def found_page(
     finder = Finder(connection, query, scope)
     hits: list[Hit] = []
     end: Position | None = None
-    for series, more in finder.by_series(after or START):
+    for series, more in finder.by_series(after or START, wanted=limit + 1):
         hits += more
         if len(hits) > limit:
             hits = hits[:limit]
@@ -55,24 +53,13 @@ _LAST = 2**62
 
 
 def _instances(connection: Connection, hits: Sequence[Hit]) -> Iterable[FoundInstance]:
-    found = {}
-    for some in chunks([hit.position[1] for hit in hits]):
-        statement = (
-            f"SELECT {FACTS}, p.patient_id, s.modality FROM instance i"
-            " JOIN series s ON s.id = i.series JOIN study t ON t.id = s.study"
-            f" JOIN patient p ON p.id = t.patient WHERE i.id IN ({marks(some)})"
-        )
-        found.update({row[0]: row for row in rows(connection, statement, *some)})
+    found = {hit.position[1]: hit.row for hit in hits if hit.row is not None}
+    for some in chunks([hit.position[1] for hit in hits if hit.row is None]):
+        statement = f"SELECT i.id, {LISTED} FROM {LISTED_FROM} WHERE i.id IN ({marks(some)})"
+        for identity, *row in rows(connection, statement, *some):
+            found[identity] = row
     for hit in hits:
-        row = found[hit.position[1]]
-        key = facts_of(row[:-2]).object_key
-        yield FoundInstance(
-            object_key=key,
-            ref=parse_object_key(key).ref,
-            patient_id=original(row[-2]),
-            modality=original(row[-1]),
-            told=hit.told,
-        )
+        yield listed(found[hit.position[1]], hit.told)
 
 
 def value_counts(

@@ -6,18 +6,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, distinct, func, select
+from sqlalchemy import Connection, func, select
 
 from dicomcore.keys import parse_object_key
 from dicomcore.model import InstanceHeader, Level, Relation
-from dicomcore.ports import IncomingReference, IndexCounts, IndexedInstance, PatientSummary
+from dicomcore.ports import IncomingReference, IndexCounts, IndexedInstance
 from dicomcore.references import Stack
 from dicomio.sql_index.headers import unpack_headers, unpack_stacks
 from dicomio.sql_index.rows import Facts, to_instance
 from dicomio.sql_index.schema import conflict, instance, patient, series, study
 from dicomio.sql_index.segments import unpack_ids
 from dicomio.sql_index.sql import chunks, marks, rows
-from dicomio.sql_index.texts import original, storable
+from dicomio.sql_index.texts import storable
 from dicomio.sql_index.writer import FACTS, FACTS_FROM, facts_of
 
 Blobs = tuple[bytes, bytes]
@@ -153,37 +153,6 @@ def referenced_by(connection: Connection, uid: str, limit: int) -> list[Incoming
             for row in found
         }
     )
-
-
-def patients(
-    connection: Connection, after: str | None, limit: int, prefix: str = ""
-) -> list[PatientSummary]:
-    """Return a page of patients, with what each has."""
-    page = select(patient).order_by(patient.c.patient_id).limit(limit)
-    if after is not None:
-        page = page.where(patient.c.patient_id > storable(after))
-    if prefix:
-        least = storable(prefix)
-        page = page.where(patient.c.patient_id.between(least, least + "\U0010ffff"))
-    some = page.subquery()
-    statement = (
-        select(
-            some.c.patient_id,
-            some.c.patient_name,
-            func.count(distinct(study.c.id)),
-            func.count(distinct(series.c.id)),
-            func.count(distinct(instance.c.sop_uid)),
-        )
-        .join(study, study.c.patient == some.c.id)
-        .join(series, series.c.study == study.c.id)
-        .join(instance, instance.c.series == series.c.id)
-        .group_by(some.c.patient_id, some.c.patient_name)
-        .order_by(some.c.patient_id)
-    )
-    return [
-        PatientSummary(original(row[0]), original(row[1]), row[2], row[3], row[4])
-        for row in connection.execute(statement)
-    ]
 
 
 def counts(connection: Connection) -> IndexCounts:

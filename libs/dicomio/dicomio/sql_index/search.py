@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection
 
+from dicomcore.columns import Packed
 from dicomcore.errors import IndexUnavailable, Unreadable
 from dicomcore.found import answers
 from dicomcore.ports import SearchScope
 from dicomcore.query import Query, Told
+from dicomio.sql_index.hierarchy import LISTED, LISTED_FROM
 from dicomio.sql_index.lookup import Condition, Lookup, look_up, series_with
-from dicomio.sql_index.segments import Segment, load
+from dicomio.sql_index.segments import unpack_ids
 from dicomio.sql_index.sql import chunks, marks, rows
 from dicomio.sql_index.texts import storable
 
-_FIRST_CHUNK = 128
+_SMALLEST_CHUNK = 32
 _LARGEST_CHUNK = 2048
+_SPREAD = 128
+"""So far series are counted to see which term is the most selective."""
+_TOGETHER = 64
+"""Series that are fetched with one statement."""
 _UNTOLD: Told = ()
 
 
@@ -33,6 +40,8 @@ class Hit:
 
     position: Position
     told: Told = field(default=(), repr=False)
+    row: Sequence[Any] | None = field(default=None, repr=False)
+    """Of `hierarchy.LISTED`, if it was fetched on the way."""
 
 
 class Finder:
@@ -57,26 +66,47 @@ class Finder:
         self.opened = 0
         """Segments whose attributes were looked into."""
 
-    def by_series(self, after: Position = START) -> Iterator[tuple[int, Sequence[Hit]]]:
-        """Yield series that may hold hits, in order, and their hits behind `after`: perhaps none."""
-        for series, whole in self._candidates(after[0]):
-            found = self._whole(series) if whole else self._looked_into(series)
-            least = after[1] if series == after[0] else 0
-            yield series, [Hit((series, one), told) for one, told in found if one > least]
+    def by_series(
+        self, after: Position = START, *, wanted: int = 1
+    ) -> Iterator[tuple[int, Sequence[Hit]]]:
+        """Yield series that may hold hits, in order, and their hits behind `after`: perhaps none.
+
+        Parameters
+        ----------
+        wanted
+            About how many hits are: so many are fetched together where nothing has to be looked into.
+        """
+        batch: dict[int, int] = {}
+        expected = 0
+        for series, whole in self._candidates(after[0], wanted):
+            batch[series] = whole
+            expected += whole
+            if len(batch) >= _TOGETHER or expected >= wanted:
+                yield from self._fetched(batch, after)
+                batch, expected = {}, 0
+        yield from self._fetched(batch, after)
 
     def count(self) -> int:
         """Return how many hits there are."""
-        return sum(whole or len(self._looked_into(series)) for series, whole in self._candidates(0))
+        found, unknown = 0, []
+        for series, whole in self._candidates(0):
+            found += whole
+            if not whole:
+                unknown.append(series)
+        for some in chunks(unknown, _TOGETHER):
+            for segments in self._segments(some).values():
+                found += sum(1 for _ in self._in(segments))
+        return found
 
     # ── series ──────────────────────────────────────────────────────────────────────────────
 
-    def _candidates(self, least: int) -> Iterator[tuple[int, int]]:
+    def _candidates(self, least: int, wanted: int = _LARGEST_CHUNK) -> Iterator[tuple[int, int]]:
         """Yield series from `least` on in order, and of how many instances all is known to hold.
 
         0 where it has to be looked into: something is pending, or the postings do not tell.
         """
         pending = deque(self._pending(least))
-        for series, whole in self._packed(least):
+        for series, whole in self._packed(least, wanted):
             while pending and pending[0] < series:
                 yield pending.popleft(), 0
             if pending and pending[0] == series:
@@ -96,9 +126,9 @@ class Finder:
         )
         return [row[0] for row in found]
 
-    def _packed(self, least: int) -> Iterator[tuple[int, int]]:
+    def _packed(self, least: int, wanted: int) -> Iterator[tuple[int, int]]:
         order = self._most_selective_first()
-        size = _FIRST_CHUNK
+        size = min(max(wanted, _SMALLEST_CHUNK), _LARGEST_CHUNK)
         while True:
             where, values = self._scope
             scope: Condition = (f"series >= ? AND ({where})", (least, *values))
@@ -141,33 +171,59 @@ class Finder:
 
     def _spread(self, lookup: Lookup) -> int:
         """Return about how many series a term leaves, without counting far."""
-        return len(series_with(self._connection, lookup, ("TRUE", ()), _FIRST_CHUNK)) + (
-            0 if lookup.counts else _FIRST_CHUNK
+        return len(series_with(self._connection, lookup, ("TRUE", ()), _SPREAD)) + (
+            0 if lookup.counts else _SPREAD
         )
 
     # ── instances ───────────────────────────────────────────────────────────────────────────
 
-    def _whole(self, series: int) -> Sequence[tuple[int, Told]]:
-        statement = "SELECT id FROM instance WHERE series = ? ORDER BY id"
-        return [(row[0], _UNTOLD) for row in rows(self._connection, statement, series)]
+    def _fetched(
+        self, batch: Mapping[int, int], after: Position
+    ) -> Iterator[tuple[int, Sequence[Hit]]]:
+        """Yield hits of series: all instances where that is known, else those that fulfil the query."""
+        listed = self._listed([series for series, whole in batch.items() if whole])
+        segments = self._segments([series for series, whole in batch.items() if not whole])
+        for series, whole in batch.items():
+            if whole:
+                hits = [Hit((series, row[1]), _UNTOLD, row[2:]) for row in listed[series]]
+            else:
+                hits = [Hit((series, one), told) for one, told in self._in(segments[series])]
+            yield series, sorted((h for h in hits if h.position > after), key=_position)
 
-    def _looked_into(self, series: int) -> Sequence[tuple[int, Told]]:
-        statement = "SELECT id FROM segment WHERE series = ?"
-        ids = [row[0] for row in rows(self._connection, statement, series)]
-        found: list[tuple[int, Told]] = []
-        for segment in load(self._connection, ids):
-            found += self._in(segment)
-        return sorted(found)
+    def _listed(self, series: Sequence[int]) -> Mapping[int, Sequence[Sequence[Any]]]:
+        found: dict[int, list[Sequence[Any]]] = {one: [] for one in series}
+        for some in chunks(series):
+            statement = (
+                f"SELECT i.series, i.id, {LISTED} FROM {LISTED_FROM}"
+                f" WHERE i.series IN ({marks(some)})"
+            )
+            for row in rows(self._connection, statement, *some):
+                found[row[0]].append(row)
+        return found
 
-    def _in(self, segment: Segment) -> Iterator[tuple[int, Told]]:
-        self.opened += 1
-        try:
-            for number, told in answers(segment.attributes(), self._query):
-                yield segment.ids[number], told
-        except Unreadable as exc:
-            raise IndexUnavailable(
-                "the index is damaged: rebuild it", series=segment.series
-            ) from exc
+    def _segments(self, series: Sequence[int]) -> Mapping[int, Sequence[tuple[bytes, bytes]]]:
+        """Return ids and attributes of segments, still packed, by series."""
+        found: dict[int, list[tuple[bytes, bytes]]] = {one: [] for one in series}
+        for some in chunks(series):
+            statement = f"SELECT series, ids, body FROM segment WHERE series IN ({marks(some)})"
+            for one, ids, body in rows(self._connection, statement, *some):
+                found[one].append((ids, body))
+        return found
+
+    def _in(self, segments: Sequence[tuple[bytes, bytes]]) -> Iterator[tuple[int, Told]]:
+        for blob, body in segments:
+            self.opened += 1
+            try:
+                found = list(answers(Packed(body), self._query))
+            except Unreadable as exc:
+                raise IndexUnavailable("the index is damaged: rebuild it") from exc
+            if found:
+                ids = unpack_ids(blob)
+                yield from ((ids[number], told) for number, told in found)
+
+
+def _position(hit: Hit) -> Position:
+    return hit.position
 
 
 def on_series(scope: SearchScope) -> Condition:

@@ -17,6 +17,10 @@ CHUNK = 500
 
 def rows(connection: Connection, statement: str, *values: object) -> Sequence[Any]:
     """Return all rows of a statement; `?` stands for a value."""
+    if connection.dialect.name == "sqlite":
+        # SQLAlchemy takes five times as long as SQLite for what a search asks.
+        driver: Any = connection.connection.driver_connection
+        return list(driver.execute(statement, values))
     return connection.exec_driver_sql(_written(connection, statement), values).all()
 
 
