@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +15,14 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
+from dicomcore.audit import Act
 from dicomio.http import Access, AnyRoute, AuditSink, make_app, serve
 from dicomio.http.auth import LOOPBACK_ONLY
 from dicomio.local_kv import LocalKeyValue
+from dicomio.tracing import NO_TRACER, Tracer
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
 from qr_gateway.jobs.attempt import Pace
+from qr_gateway.jobs.audit import no_audit
 from qr_gateway.jobs.options import WorkerOptions
 from qr_gateway.peers import Peers, PeerSettings
 from tests.indexer_world import announce, embedded_parts, land, plan, running, structure_set
@@ -84,7 +87,13 @@ class WholeApi:
 
 @asynccontextmanager
 async def whole_api(
-    folder: Path, *, access: Access = LOOPBACK_ONLY, audit: AuditSink | None = None, token: str = ""
+    folder: Path,
+    *,
+    access: Access = LOOPBACK_ONLY,
+    audit: AuditSink | None = None,
+    record: Callable[[Act], None] = no_audit,
+    tracer: Tracer = NO_TRACER,
+    token: str = "",
 ) -> AsyncIterator[WholeApi]:
     """Both services; `token` is one that may read their documents."""
     api = WholeApi()
@@ -103,7 +112,9 @@ async def whole_api(
                 kv=kv,
                 receive=lambda _: 0,
                 registry=registry,
-                options=WorkerOptions(pace=Pace(progress_every_s=0.05), jobs=2),
+                options=WorkerOptions(
+                    pace=Pace(progress_every_s=0.05), jobs=2, record=record, tracer=tracer
+                ),
                 connect=lambda _: pacs,
             )
         )
@@ -128,6 +139,7 @@ async def whole_api(
                 checks=checks,
                 access=access,
                 audit=audit,
+                tracer=tracer,
             )
             server = await serve(app, "127.0.0.1", 0, stop_timeout_s=2)
             stack.push_async_callback(server.stop)

@@ -25,6 +25,7 @@ from dicomio.metrics import new_registry
 from dicomio.sql_index import SqlIndex
 from indexer.app import Indexer
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
+from qr_gateway.jobs.options import WorkerOptions
 from qr_gateway.peers import Peers, PeerSettings
 from qr_gateway.receiving import receiver
 from store_scp.metrics import ScpMetrics
@@ -103,6 +104,7 @@ async def running_system(options: SystemOptions) -> AsyncIterator[RunningSystem]
                 kv=kept.jobs,
                 receive=receiver(lander),
                 registry=registry,
+                options=WorkerOptions(record=trail.record),
             )
         )
         async with _working(indexer, gateway, scp, bridge):

@@ -120,6 +120,23 @@ async def test_reads_searches_and_queries_name_the_patient_by_pseudonym_only(
         assert f'"{PATIENT}"' not in json.dumps(event)
 
 
+async def test_a_retrieval_is_audited_again_when_it_has_ended(tmp_path: Path) -> None:
+    acts: list[Act] = []
+    order = {"peer": PEER, "patient_id": PATIENT, "method": "get"}
+    async with whole_api(tmp_path, record=acts.append) as api, aiohttp.ClientSession() as session:
+        async with session.post(f"{api.urls['qr-gateway']}/v1/retrievals", json=order) as response:
+            job = (await response.json())["id"]
+        async with asyncio.timeout(DEADLINE_S):
+            while not acts:
+                await asyncio.sleep(0.02)
+
+    [act] = acts
+    assert (act.activity, act.operation) == (Activity.TRANSFERRED, "retrieval")
+    assert act.patient_ids == (PATIENT,)
+    assert act.objects == (("id", job),)
+    assert act.actors[1].name == PEER
+
+
 async def everything(bus: Any, least: int) -> list[bytes]:
     consumer = await bus.consumer(ConsumerSpec("everything", ("audit.>",)))
     bodies: list[bytes] = []

@@ -38,6 +38,7 @@ from store_scp.server import StoreScp
 from tests.instances import instance
 from tests.integration.scp_world import PLANS, send
 from tests.peers.raw_scu import RawScu
+from tests.whole_api import PATIENT, PEER, whole_api
 
 CANARY = "CANARY-PATIENT-4711"
 DEADLINE_S = 60.0
@@ -158,6 +159,27 @@ async def test_a_request_continues_the_callers_trace_and_names_no_patient(traces
         "http.response.status_code": 200,
     }
     assert (failed.attributes or {})["http.response.status_code"] == 500
+    assert CANARY not in traces.text()
+
+
+async def test_a_job_belongs_to_the_trace_of_the_request_that_ordered_it(
+    tmp_path: Path, traces: Traces
+) -> None:
+    order = {"peer": PEER, "patient_id": PATIENT, "plan_label": CANARY, "method": "get"}
+    async with (
+        whole_api(tmp_path, tracer=traces.tracer) as api,
+        aiohttp.ClientSession() as session,
+    ):
+        async with session.post(f"{api.urls['qr-gateway']}/v1/retrievals", json=order) as response:
+            assert response.status == 202
+        async with asyncio.timeout(DEADLINE_S):
+            while "retrieval job" not in {span.name for span in traces.spans}:
+                await asyncio.sleep(0.02)
+
+    ordered, done = traces.named("POST /v1/retrievals"), traces.named("retrieval job")
+    assert ordered.context is not None
+    assert trace_id(ordered) == trace_id(done)
+    assert parent_id(done) == ordered.context.span_id
     assert CANARY not in traces.text()
 
 

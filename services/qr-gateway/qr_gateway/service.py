@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import version
 
 import structlog
@@ -24,6 +25,7 @@ from dicomio.s3_store import S3Options, S3Store
 from dicomio.tracing import TracingOptions
 from dicomio.tracing_setup import make_tracer
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
+from qr_gateway.jobs.audit import no_audit
 from qr_gateway.receiving import receiver
 from qr_gateway.settings import Settings
 
@@ -92,7 +94,11 @@ async def running(
                 kv=kv,
                 receive=receiver(lander),
                 registry=registry,
-                options=settings.worker(),
+                options=replace(
+                    settings.worker(),
+                    record=no_audit if trail is None else trail.record,
+                    tracer=tracer,
+                ),
             )
         )
         app = make_app(

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from dicomcore.events import encode
 from dicomcore.ports import EventBus
+from dicomio.tracing import current_traceparent
 from qr_gateway.jobs.kind import JobKind, Q, R
 from qr_gateway.jobs.record import Job
 
@@ -36,6 +37,7 @@ async def request_work(
         event_id=event_id,
         source=SOURCE,
         time=now or job.created_at,
+        traceparent=current_traceparent(),
     )
     await bus.publish(kind.requested.TYPE, body, message_id=event_id)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from dicomcore.audit import Act
+from dicomio.tracing import NO_TRACER, Tracer
 from qr_gateway.jobs.attempt import Pace
+from qr_gateway.jobs.audit import no_audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,9 @@ class WorkerOptions:
     """After so long without a worker, a job is put into the queue again."""
     keep_s: float = 30 * 86400.0
     """How long a job that has ended can be asked about."""
+    record: Callable[[Act], None] = no_audit
+    """Takes what the audit trail is told; returns at once."""
+    tracer: Tracer = NO_TRACER
 
 
 class Metrics:

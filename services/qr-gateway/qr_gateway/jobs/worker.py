@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine
+from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -17,13 +18,15 @@ from dicomcore.errors import (
     Unavailable,
     Unreadable,
 )
-from dicomcore.events import decode
+from dicomcore.events import decode, traceparent_of
 from dicomcore.ports import Consumer, ConsumerSpec, Delivery, EventBus
 from dicomio.bridge import Bridge
 from dicomio.tasks import end
+from dicomio.tracing import NO_TRACER, Kind, Span
 from qr_gateway.jobs import upkeep
 from qr_gateway.jobs.announce import announce_end, request_work
 from qr_gateway.jobs.attempt import Attempt, Execute, Stop
+from qr_gateway.jobs.audit import act_of_end
 from qr_gateway.jobs.claims import Claims, LeaseLost
 from qr_gateway.jobs.kind import Q, R
 from qr_gateway.jobs.options import Metrics, WorkerOptions
@@ -110,7 +113,7 @@ class Worker(Generic[Q, R]):
         """Answer one delivery, whatever happens."""
         try:
             job_id = decode(delivery.body, self._records.kind.requested).job_id
-            with bound_contextvars(job_id=job_id):
+            with bound_contextvars(job_id=job_id), self._span(delivery):
                 await self._handle(delivery, job_id)
         except (Unreadable, NotFound) as exc:
             log.warning("request_dropped", problem=exc.sentence)
@@ -121,6 +124,12 @@ class Worker(Generic[Q, R]):
         except Exception:
             log.exception("request_failed")
             await _answered(delivery.nak(delay_s=self._options.retry_s))
+
+    def _span(self, delivery: Delivery) -> AbstractContextManager[Span]:
+        """Go on with the trace of the request that ordered the job."""
+        kind, tracer = self._records.kind.name, self._options.tracer
+        parent = "" if tracer is NO_TRACER else traceparent_of(delivery.body)
+        return tracer.span(f"{kind} job", kind=Kind.CONSUMER, parent=parent)
 
     async def _handle(self, delivery: Delivery, job_id: str) -> None:
         job = (await self._records.get(job_id)).job
@@ -214,6 +223,7 @@ class Worker(Generic[Q, R]):
             return
         await announce_end(self._bus, self._records.kind, job)
         await self._claims.announced(job.job_id)
+        self._options.record(act_of_end(self._records.kind.name, job))
         self._metrics.ended.labels(job.state).inc()
         self._metrics.bytes_moved.inc(job.progress.bytes_moved)
         log.info(

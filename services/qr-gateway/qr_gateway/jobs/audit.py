@@ -1,0 +1,49 @@
+"""How a job ended, for the audit trail: its request over HTTP was told with who gave it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from dicomcore.audit import Act, Activity, Actor, Outcome
+from qr_gateway.jobs.record import Job
+from qr_gateway.jobs.states import State
+
+Q = TypeVar("Q", bound=BaseModel)
+
+
+def no_audit(_act: Act) -> None:
+    """Record nothing."""
+
+
+def act_of_end(kind: str, job: Job[Q]) -> Act:
+    """Return what is audited: instances went from one DICOM system to another, or did not.
+
+    Parameters
+    ----------
+    kind
+        Of the job, in one word.
+    """
+    patient_id = getattr(job.request, "patient_id", "")
+    if job.state is State.COMPLETE:
+        outcome = Outcome.SUCCESS
+    elif job.state is State.CANCELLED:
+        outcome = Outcome.REFUSED
+    else:
+        outcome = Outcome.FAILED
+    return Act(
+        activity=Activity.TRANSFERRED,
+        operation=kind,
+        action="E",
+        outcome=outcome,
+        actors=(
+            Actor("urn:dicomtools:service", "qr-gateway"),
+            Actor("urn:dicomtools:peer", job.peer, requestor=False),
+        ),
+        reason=job.state.value,
+        patient_ids=(patient_id,) if isinstance(patient_id, str) and patient_id else (),
+        # the same ID is in the event of the request, whose caller gave the order
+        objects=(("id", job.job_id),),
+        counts=(("instances", job.counts.items), ("missing", job.counts.missing)),
+    )
