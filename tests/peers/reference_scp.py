@@ -45,6 +45,7 @@ def reference_scp(
 
     ae = AE(ae_title)
     ae.maximum_associations = maximum_associations
+    ae.acse_timeout = 2  # so long it waits after a rejection of its own
     ae.require_calling_aet = sorted(calling_ae_titles)
     ae.require_called_aet = require_called_ae_title
     ae.add_supported_context(Verification)
