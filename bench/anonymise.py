@@ -152,7 +152,7 @@ def deidentifier(objects: Iterator[bytes] | Sequence[bytes]) -> tuple[Deidentifi
 def anonymise(sources: Sequence[Path], out: Path, *, verified: bool = False) -> None:
     """Read, de-identify, write; `verified` with the first pass and the comparison afterwards."""
     first = sources if verified else sources[:1]
-    engine, verifier = deidentifier(path.read_bytes() for path in first)
+    engine, verifier = deidentifier(beginning(path) for path in first)
     for path in sources:
         data = path.read_bytes()
         made = engine.apply(data)
@@ -161,6 +161,12 @@ def anonymise(sources: Sequence[Path], out: Path, *, verified: bool = False) -> 
             file.writelines(made.parts)
         if verified:
             assert verifier.findings(data, target.read_bytes()) == []
+
+
+def beginning(path: Path) -> bytes:
+    """Return what identifiers are collected from: all before the pixels."""
+    with path.open("rb") as file:
+        return file.read(1 << 16)
 
 
 def by_pydicom(sources: Sequence[Path], out: Path) -> None:
