@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dicomtools.options import Command, Kind, Option
 
 DEFAULT_PORT = 104
@@ -277,6 +279,53 @@ SHOW = Command(
     + """
 
 Exit code: 0 when there is something to show, 1 otherwise.""",
+)
+
+_OF_RETRIEVE = {option.name: option for option in RETRIEVE.options}
+
+DOCTOR = Command(
+    name="doctor",
+    summary="Find out why a DICOM system cannot be reached, or does not deliver.",
+    section="DoctorOptions",
+    options=(
+        *(
+            replace(_OF_RETRIEVE[name], setting=f"RetrieveOptions.{_OF_RETRIEVE[name].key}")
+            for name in ("hostName", "hostPort", "callingAet", "calledAet", "useGet", "useTls")
+        ),
+        *(
+            replace(_OF_RETRIEVE[name], setting=f"RetrieveOptions.{_OF_RETRIEVE[name].key}")
+            for name in ("caFile", "certFile", "keyFile", "insecure")
+        ),
+        Option(
+            "patientId",
+            "A patient of whom one small object is asked for, to see that it arrives here.",
+        ),
+        _OF_RETRIEVE["listenPort"],
+    ),
+    notes="""\
+Tries, one after another: the host's name, the network, C-ECHO, C-FIND, whether this computer can
+listen, and, with --patientId, whether one small object arrives: by C-MOVE, or with --useGet by
+C-GET. It is thrown away. What retrieve would use is taken from options.json: RetrieveOptions.
+
+Exit code: 0 when nothing failed, 1 otherwise.""",
+)
+
+COMPLETION = Command(
+    name="completion",
+    summary="Print what a shell needs to complete commands and options.",
+    section="CompletionOptions",
+    options=(
+        Option(
+            "shell",
+            "The shell.",
+            choices=("bash", "zsh", "fish", "powershell"),
+            default="bash",
+        ),
+    ),
+    notes="""\
+bash, zsh:   source <(dicomtools completion --shell bash)
+fish:        dicomtools completion --shell fish | source
+PowerShell:  dicomtools completion --shell powershell | Out-String | Invoke-Expression""",
 )
 
 UP = Command(

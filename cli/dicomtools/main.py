@@ -108,6 +108,18 @@ def _show(values: Values, found: Sequence[Layer]) -> int:
     return run(values, found)
 
 
+def _doctor(values: Values, found: Sequence[Layer]) -> int:
+    from dicomtools.doctor import run
+
+    return run(values, found)
+
+
+def _completion(values: Values, found: Sequence[Layer]) -> int:
+    from dicomtools.completion import run
+
+    return run(values, found, [command for command, _ in _COMMANDS.values()])
+
+
 def _up(values: Values, found: Sequence[Layer]) -> int:
     from dicomtools.up import run
 
@@ -133,6 +145,8 @@ _COMMANDS: dict[str, tuple[Command, Run]] = {
         (commands.STORE, _store),
         (commands.SEARCH, _search),
         (commands.SHOW, _show),
+        (commands.DOCTOR, _doctor),
+        (commands.COMPLETION, _completion),
         (commands.UP, _up),
         (commands.DEMO, _demo),
         (commands.DEMO_PACS, _demo_pacs),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from dicomcore.errors import Unavailable
 from dicomio.landing import Lander
+from dicomtools.connection import TlsFiles
 from dicomtools.problems import CommandProblem
-from dicomtools.retrieve_options import RetrieveOptions
 from store_scp.options import ScpOptions
 from store_scp.server import StoreScp
 from store_scp.tls import server_context
@@ -22,8 +23,21 @@ _HINT = (
 )
 
 
+class Receiver(Protocol):
+    """Options of a command that is delivered to."""
+
+    @property
+    def calling_ae_title(self) -> str: ...
+
+    @property
+    def listen_port(self) -> int: ...
+
+    @property
+    def tls(self) -> TlsFiles | None: ...
+
+
 @contextmanager
-def receiving(options: RetrieveOptions, lander: Lander) -> Iterator[StoreScp]:
+def receiving(options: Receiver, lander: Lander) -> Iterator[StoreScp]:
     """Listen inside the block; leaving it lets associations finish and closes the port.
 
     Notes

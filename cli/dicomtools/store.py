@@ -15,7 +15,7 @@ from dicomio.pacs import DicomPacs
 from dicomtools import store_words
 from dicomtools.config import Values
 from dicomtools.connection import peer_of
-from dicomtools.headers import files_below
+from dicomtools.folder.listing import list_files
 from dicomtools.interrupt import interruptible
 from dicomtools.log_level import configure_logs
 from dicomtools.outgoing import Sources, find_sources
@@ -56,7 +56,7 @@ def _files(options: StoreOptions) -> Iterable[Path]:
     if options.path.is_file():
         return [options.path]
     status = options.status_file
-    files = files_below(options.path, options.search_pattern)
+    files = (Path(entry.path) for entry in list_files(str(options.path), options.search_pattern))
     return (path for path in files if status is None or path.absolute() != status.absolute())
 
 

@@ -11,7 +11,7 @@ from dicomcore.sending.machines import parse_pairs
 from dicomcore.sending.values import Policy
 from dicomtools.config import Values
 from dicomtools.connection import Connection, connection
-from dicomtools.headers import ALL
+from dicomtools.folder.listing import ALL
 from dicomtools.problems import CommandProblem
 
 MAX_ASSOCIATIONS = 16
