@@ -187,6 +187,8 @@ def _walked(
         if position == start:  # one element is needed whole, and longer than what was fetched
             length *= _GROWTH
         data, base, start = window(at, length), at, 0
+        if not data:  # it became shorter meanwhile
+            raise Truncated
 
 
 def _inflated(opened: Opened, plan: Plan) -> tuple[Item, Encoding]:
