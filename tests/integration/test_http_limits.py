@@ -368,6 +368,8 @@ async def test_what_is_no_request_is_refused_and_the_next_one_is_answered(raw: b
 
         assert not answer.startswith(b"HTTP/1.1 2"), answer[:100]
         assert b"Traceback" not in answer
+        assert not answer or b"application/problem+json" in answer
+        assert not answer or b"nosniff" in answer
         assert (await status_of(server))[0] == 200
         writer.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import uuid
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
+
+from dicomio.http.headers import SECURITY_HEADERS
+from dicomio.http.problems import problem_of_status, response_of
 
 log = structlog.get_logger(__name__)
 Connection = RequestHandler
@@ -29,6 +33,32 @@ class ConnectionLimits:
     """From the connection, or the end of an answer, to the whole head of the next request."""
     unread_s: float = 60.0
     """So long a caller may leave an answer unread before its connection is cut (Linux only)."""
+
+
+class GuardedConnection(RequestHandler):
+    """One connection of aiohttp's; what is no request is answered like everything else."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return a problem, and close; what was sent is neither quoted nor logged."""
+        del message
+        request_id = uuid.uuid4().hex
+        log.info(
+            "request_malformed", request_id=request_id, status=status, error=type(exc).__name__
+        )
+        if request.writer.output_size > 0:
+            raise ConnectionError("the head of an answer is out already")
+        problem = problem_of_status(status, request_id=request_id, detail="not an HTTP request")
+        response = response_of(problem, {**SECURITY_HEADERS, "X-Request-ID": request_id})
+        response.force_close()
+        return response
 
 
 class GuardedServer(web.Server):
@@ -55,6 +85,10 @@ class GuardedServer(web.Server):
         self._idle: OrderedDict[Connection, None] = OrderedDict()
         """Those that had one, the one that was answered longest ago first."""
         self._number = 0
+
+    def __call__(self) -> Connection:
+        """Return the protocol of a new connection."""
+        return GuardedConnection(self, loop=self._loop, **self._kwargs)
 
     def connection_made(self, handler: Connection, transport: asyncio.Transport) -> None:
         """Count a new connection, and make room for it."""

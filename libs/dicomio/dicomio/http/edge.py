@@ -17,6 +17,7 @@ from dicomcore.errors import DicomToolsError, Fact
 from dicomio.http.audited import Audited, AuditSink, Notes
 from dicomio.http.auth import NOBODY, Access, Gate, Principal, authorize, cors_headers, preflight
 from dicomio.http.binding import bind, respond
+from dicomio.http.headers import SECURITY_HEADERS
 from dicomio.http.problems import (
     HttpProblem,
     problem_of_status,
@@ -40,17 +41,6 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNMATCHED = "unmatched"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-SECURITY_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-"""Set where a handler has not set its own."""
 _HTTPS_ONLY = "max-age=31536000"
 _UNAUDITED = frozenset({Role.ANYONE, Role.MONITOR})
 """Probes and scrapes: every few seconds, and about nobody."""
