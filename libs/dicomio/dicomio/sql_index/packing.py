@@ -31,8 +31,9 @@ class Repack:
     """A series before and after, ready to be written."""
 
     series: int
-    replaced: tuple[int, ...]
-    """Ids of the segments that were merged."""
+    replaced: tuple[tuple[int, int], ...]
+    """Ids of the segments that were merged, and when they were written: after everything has been
+    forgotten, ids begin anew."""
     count: int
     ids: bytes = field(repr=False)
     headers: bytes = field(repr=False)
@@ -93,7 +94,7 @@ def _repack(series: int, segments: Sequence[Segment]) -> Repack:
     posted = [part for part, segment in zip(parts, segments, strict=True) if segment.packed]
     return Repack(
         series=series,
-        replaced=tuple(segment.id for segment in segments),
+        replaced=tuple((segment.id, segment.written_at_us) for segment in segments),
         count=columns.count,
         ids=pack_ids([one for segment in segments for one in segment.ids]),
         headers=merge_headers(
@@ -111,23 +112,19 @@ def write_repacks(connection: Connection, all_repacks: Sequence[Repack], now_us:
     A series whose segments are not what was merged is left out: another replica was quicker, or
     everything was forgotten meanwhile.
     """
-    there: set[int] = set()
-    for some in chunks([one for repack in all_repacks for one in repack.replaced]):
-        there.update(
-            row[0]
-            for row in rows(
-                connection, f"SELECT id FROM segment WHERE id IN ({marks(some)})", *some
-            )
-        )
+    there: set[tuple[int, int]] = set()
+    for some in chunks([one for repack in all_repacks for one, _ in repack.replaced]):
+        statement = f"SELECT id, written_at_us FROM segment WHERE id IN ({marks(some)})"
+        there.update((row[0], row[1]) for row in rows(connection, statement, *some))
     valid = [repack for repack in all_repacks if there.issuperset(repack.replaced)]
     if not valid:
         return 0
+    number = next_id(connection, "segment")  # before the deletion: no id comes twice
     change_many(
         connection,
         "DELETE FROM segment WHERE id = ?",
-        [(one,) for repack in valid for one in repack.replaced],
+        [(one,) for repack in valid for one, _ in repack.replaced],
     )
-    number = next_id(connection, "segment")
     insert_segments(
         connection,
         [

@@ -37,6 +37,7 @@ class Segment:
     id: int
     series: int
     packed: bool
+    written_at_us: int
     ids: tuple[int, ...]
     headers: bytes = field(repr=False)
     body: bytes = field(repr=False)
@@ -122,10 +123,10 @@ def load(connection: Connection, segment_ids: Sequence[int]) -> list[Segment]:
     found = []
     for some in chunks(segment_ids):
         found += [
-            Segment(row[0], row[1], bool(row[2]), unpack_ids(row[3]), row[4], row[5])
+            Segment(row[0], row[1], bool(row[2]), row[3], unpack_ids(row[4]), row[5], row[6])
             for row in rows(
                 connection,
-                "SELECT id, series, packed, ids, headers, body FROM segment"
+                "SELECT id, series, packed, written_at_us, ids, headers, body FROM segment"
                 f" WHERE id IN ({marks(some)})",
                 *some,
             )
