@@ -86,20 +86,18 @@ def _mutated(pdus: list[bytes], chance: random.Random) -> list[bytes]:
     for _ in range(chance.choice((0, 1, 1, 2, 5))):
         at = chance.randrange(len(pdus))
         match chance.randrange(9):
-            case 0:
+            case 0 if len(pdus) > 1:
                 del pdus[at]
             case 1:
                 pdus.insert(at, pdus[chance.randrange(len(pdus))])
             case 2:
                 chance.shuffle(pdus)
             case 3:
-                pdus[at] = pdus[at][: chance.randrange(len(pdus[at]))]
+                pdus[at] = pdus[at][: chance.randrange(len(pdus[at]) + 1)]
             case 4:
                 pdus.insert(at, _pdu(chance.randrange(256), chance.randbytes(chance.randrange(80))))
             case _:
                 pdus[at] = _changed(pdus[at], chance)
-        if not pdus:
-            return [chance.randbytes(chance.randrange(100))]
     return pdus
 
 

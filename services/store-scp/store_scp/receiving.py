@@ -39,7 +39,7 @@ class DataSetIntake:
     def __init__(self, options: ScpOptions, contexts: Mapping[int, AcceptedContext]) -> None:
         self._options = options
         self._contexts = contexts
-        self._memory = memoryview(bytearray(min(_FIRST_BYTES, options.memory_bytes)))
+        self._memory = memoryview(b"")
         self._file: IO[bytes] | None = None
         self._release: Callable[[], None] = _nothing
         self._problem: ObjectStoreFull | None = None
@@ -128,12 +128,14 @@ class DataSetIntake:
                 return wanted
             self._spooling = True
             self._open_file()
+            if not self._memory:
+                self._grow(1)
         if self._used == len(self._memory):
             self._spool()
         return min(wanted, len(self._memory) - self._used)
 
     def _grow(self, least: int) -> None:
-        size = min(max(2 * len(self._memory), least), self._options.memory_bytes)
+        size = min(max(2 * len(self._memory), least, _FIRST_BYTES), self._options.memory_bytes)
         roomy = memoryview(bytearray(size))
         roomy[: self._used] = self._memory[: self._used]
         self._memory = roomy

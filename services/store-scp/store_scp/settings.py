@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Literal, Self
 
@@ -30,6 +32,20 @@ class Settings(AccessSettings):
     """Listen beyond loopback with neither an allow-list nor client certificates."""
     maximum_associations: int = Field(default=16, ge=1)
     max_instance_bytes: int = Field(default=1 << 30, ge=1)
+    memory_bytes: int = Field(default=16 << 20, ge=1 << 16)
+    """Larger data sets wait in a file, in `spool_folder`, until they have landed."""
+    spool_folder: Path | None = None
+    processes: int = Field(default=1, ge=1, le=64)
+    """Share one port, and the associations. Their probes are at `http_port`, `http_port` + 1 …
+
+    One, because that is what was measured: on two cores two processes took no more to S3 than one did,
+    whose threads wait for the object store without the interpreter's lock. With more cores than
+    the object store needs, try two.
+    """
+    listen_descriptor: int | None = None
+    """Set for each of several processes: the socket that they share."""
+    parent_descriptor: int | None = None
+    """Set for each of several processes: a pipe that closes when the one that started them is gone."""
     grace_s: float = Field(default=30.0, ge=0)
     network_timeout_s: float = Field(default=120.0, gt=0)
     cert_file: Path | None = None
@@ -55,6 +71,8 @@ class Settings(AccessSettings):
             raise ValueError("STORE_SCP_CERT_FILE and STORE_SCP_KEY_FILE go together")
         if self.client_ca_file is not None and self.cert_file is None:
             raise ValueError("STORE_SCP_CLIENT_CA_FILE needs STORE_SCP_CERT_FILE")
+        if self.processes > 1 and sys.platform == "win32":
+            raise ValueError("STORE_SCP_PROCESSES: several cannot share a port on Windows")
         return self
 
     def scp_options(self) -> ScpOptions:
@@ -72,11 +90,27 @@ class Settings(AccessSettings):
             ae_title=self.ae_title,
             host=self.host,
             port=self.port,
+            listen_descriptor=self.listen_descriptor,
             callers=parse_callers(self.calling_ae_titles),
             require_called_ae_title=self.require_called_ae_title,
             maximum_associations=self.maximum_associations,
             max_instance_bytes=self.max_instance_bytes,
+            memory_bytes=self.memory_bytes,
+            spool_folder=self.spool_folder,
             grace_s=self.grace_s,
             network_timeout_s=self.network_timeout_s,
             tls=tls,
         )
+
+    def worker_environment(self, number: int, listen: int, parent: int) -> dict[str, str]:
+        """Return the environment of one of several processes, numbered from 0."""
+        associations = -(-self.maximum_associations // self.processes)
+        http_port = self.http_port + number if self.http_port else 0
+        own = {
+            "PROCESSES": 1,
+            "LISTEN_DESCRIPTOR": listen,
+            "PARENT_DESCRIPTOR": parent,
+            "MAXIMUM_ASSOCIATIONS": associations,
+            "HTTP_PORT": http_port,
+        }
+        return {**os.environ, **{f"STORE_SCP_{name}": str(value) for name, value in own.items()}}
