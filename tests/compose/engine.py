@@ -22,6 +22,10 @@ COMPOSE = "github.com/docker/compose/v2/cmd@v2.40.3"
 _CLASSIC_CLIENTS = ("docker", "/usr/bin/docker", "/usr/local/bin/docker")
 
 
+class CommandFailed(Exception):
+    """The command, and what it printed."""
+
+
 @dataclass(frozen=True)
 class Engine:
     """One engine: `folder` is ours to keep things in."""
@@ -87,7 +91,8 @@ class Engine:
             text=True,
             input=stdin,
         )
-        assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
+        if done.returncode != 0:
+            raise CommandFailed(f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}")
         return done.stdout.strip()
 
     def _env(self, more: Mapping[str, str]) -> dict[str, str]:

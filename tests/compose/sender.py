@@ -8,11 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 
+from tests.compose.engine import CommandFailed
 from tests.compose.stack import DEADLINE_S, SENDER, STORE_AE_TITLE
 
 SUCCESS = 0x0000
+_META = FileMetaDataset()
+_META.TransferSyntaxUID = ExplicitVRLittleEndian
 
 
 class Sender:
@@ -49,10 +54,10 @@ class Sender:
         """Send over one association, until one instance is not answered Success."""
         entity = AE(SENDER)
         for dataset in self._left:
-            entity.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
+            entity.add_requested_context(dataset.SOPClassUID, ExplicitVRLittleEndian)
         try:
             host, port = self._address()
-        except (AssertionError, ValueError, IndexError):
+        except (CommandFailed, ValueError, IndexError):
             return False  # the container is away, and so is its port
         association = entity.associate(host, port, ae_title=STORE_AE_TITLE)
         if not association.is_established:
@@ -60,6 +65,7 @@ class Sender:
         try:
             while self._left:
                 dataset = self._left[0]
+                dataset.file_meta = _META
                 answer = association.send_c_store(dataset)
                 if answer.get("Status") != SUCCESS:
                     return False

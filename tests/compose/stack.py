@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tests.compose.engine import Engine, say
+from tests.compose.engine import CommandFailed, Engine, say
 from tests.compose.images import ROOT, Images
 
 DEADLINE_S = 300.0
@@ -97,8 +97,8 @@ class Stack:
                 *("up", "--detach", "--no-build", "--pull", "missing", "--wait"),
                 *("--wait-timeout", str(int(DEADLINE_S)), *arguments),
             )
-        except AssertionError as failed:
-            raise AssertionError(f"{failed}\n{self.logs()[-8000:]}") from failed
+        except CommandFailed as failed:
+            raise CommandFailed(f"{failed}\n{self.logs()[-8000:]}") from failed
 
     def logs(self) -> str:
         return self.compose("logs", "--no-color")
@@ -149,8 +149,11 @@ class Stack:
 
     def stored(self) -> dict[str, bool]:
         """Return each SOP Instance UID in the bucket, and whether its bytes are as they were received."""
-        container = self.containers("indexer")[0]
-        lines = self.run_python(container, READ_ALL).splitlines()
+        containers = self.containers("indexer")
+        # an object store that was just started may have to be asked again
+        lines = until(lambda: [self.run_python(containers[0], READ_ALL)], "the bucket read")[
+            0
+        ].splitlines()
         return {uid: intact == "True" for uid, intact in (line.split() for line in lines)}
 
     def until_indexed(self, count: int) -> Any:
@@ -180,12 +183,12 @@ class Stack:
 def until(condition: Callable[[], Any], what: str) -> Any:
     """Return what a condition says once it is true; a server that does not answer is no answer."""
     deadline = time.monotonic() + DEADLINE_S
+    problem: Exception | None = None
     while True:
         try:
-            found = condition()
-        except (OSError, http.client.HTTPException, ValueError):
-            found = None
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S:.0f} s: {what}"
+            if found := condition():
+                return found
+        except (OSError, http.client.HTTPException, ValueError, CommandFailed) as failed:
+            problem = failed
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S:.0f} s: {what}; {problem}"
         time.sleep(0.3)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.compose.engine import Engine, say
+from tests.compose.engine import CommandFailed, Engine, say
 from tests.compose.images import SERVICES, Images
 
 LIMIT_BYTES = 200 * 10**6
@@ -72,7 +72,7 @@ def test_an_image_holds_nothing_that_builds_and_only_what_its_service_needs(
 def test_a_service_without_settings_says_in_one_sentence_what_is_missing(
     engine: Engine, images: Images, service: str
 ) -> None:
-    with pytest.raises(AssertionError) as failed:
+    with pytest.raises(CommandFailed) as failed:
         engine.docker("run", *HARDENED, images.of(service))
 
     assert f"{service}: missing environment variables: " in str(failed.value)
