@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset
 
 from dicomcore.attributes import (
+    MAX_ATTRIBUTES,
     MAX_CHARACTERS,
     MAX_VALUES,
     is_at,
@@ -28,7 +29,7 @@ from dicomcore.attributes import (
 from dicomcore.criteria import Value
 from dicomcore.errors import Unreadable
 from dicomcore.flatten import Flattened, flatten
-from dicomcore.readers.collect import Truncated
+from dicomcore.readers.collect import MAX_DEPTH, Truncated
 from dicomcore.tagpath import parse_path
 from tests import factories
 from tests.unit import matching_oracle as oracle
@@ -203,6 +204,46 @@ def test_a_sequence_of_unknown_vr_is_read_with_implicit_vrs() -> None:
 
 def _explicit_identity() -> bytes:
     return explicit(0x00080016, b"UI", even("1.2.840")) + explicit(0x00080018, b"UI", even("1.2.3"))
+
+
+@pytest.mark.parametrize("zeros", [0, 2, 8, 9, 500])
+def test_zeros_after_a_data_set_are_no_damage(zeros: int) -> None:
+    flattened = flat(identity() + bytes(zeros))
+
+    assert not flattened.cut
+    assert at(flattened, "Modality") == [((), ("CT",))]
+
+
+def test_elements_of_odd_writers_among_explicit_ones_are_passed() -> None:
+    without_vr = implicit(0x00080060, b"CT")
+    newer_vr = explicit(0x00081001, b"ZZ", b"") + (4).to_bytes(4, "little") + b"text"
+    older_vr = explicit(0x00081002, b"YY", b"ABCD")
+    rest = explicit(0x00081030, b"LO", b"STUDY ")
+
+    flattened = flat(_explicit_identity() + without_vr + newer_vr + older_vr + rest)
+
+    assert at(flattened, "Modality") == [((), ("CT",))]
+    assert at(flattened, "StudyDescription") == [((), ("STUDY",))]
+
+
+def test_an_instance_has_no_end_of_attributes_and_the_index_has() -> None:
+    parts = b"".join(item(implicit(0x300A00C0, b"1 ")) for _ in range(MAX_ATTRIBUTES + 10))
+
+    flattened = flat(identity() + implicit(0x300A00B0, parts))
+
+    assert flattened.cut
+    assert len(flattened.attributes) == MAX_ATTRIBUTES
+
+
+def test_sequences_nested_beyond_reason_are_left_out() -> None:
+    nested = b""
+    for _ in range(MAX_DEPTH + 2):
+        nested = implicit(0x300A00B0, item(nested))
+
+    flattened = flat(identity() + nested + implicit(0x300E0002, b"APPROVED"))
+
+    assert flattened.cut
+    assert at(flattened, "ApprovalStatus") == [((), ("APPROVED",))]
 
 
 def test_damage_inside_a_sequence_ends_with_it() -> None:

@@ -175,11 +175,11 @@ class _Flattener:
         data, end, scope = self._data, len(self._data), _Scope(b"", signed=False)
         position = start
         while position < end:
+            if not any(data[position : position + 8]) and not any(data[position:]):
+                break  # zeros after the data set
             header = self._header(position)
             if header[0] > LAST:
                 return True
-            if not header[0] and data.count(0, position) == end - position:
-                break  # zeros after the data set
             position = self._element(header, end, ("", ()), scope, 0)
         return False
 
