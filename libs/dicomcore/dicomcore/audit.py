@@ -15,7 +15,7 @@ from datetime import datetime
 from enum import Enum, StrEnum
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from dicomcore.events import EventData
@@ -136,7 +136,7 @@ class AuditEvent(EventData):
     type: Coding
     subtype: tuple[Coding, ...]
     action: Literal["C", "R", "U", "D", "E"]
-    recorded: datetime
+    recorded: AwareDatetime
     outcome: Literal["0", "4", "8", "12"]
     outcome_desc: str | None = None
     agent: tuple[Agent, ...]
