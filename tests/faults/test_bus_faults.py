@@ -20,8 +20,8 @@ from dicomcore.ports import Consumer, ConsumerSpec, EventBus
 from dicomio.local_bus import LocalBus
 from dicomio.nats_bus import NatsBus
 from dicomio.nats_connection import NatsOptions
-from dicomio.streams import DICOM
 from dicomio.nats_kv import NatsKeyValue
+from dicomio.streams import DICOM
 from tests.servers.nats import NatsServer
 
 pytestmark = pytest.mark.faults
