@@ -12,8 +12,15 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicomcore.errors import PeerRefused, PeerUnavailable
-from dicomcore.ports import QueryLevel, SubOperations, TransferOutcome, TransferRequest
+from dicomcore.errors import DicomToolsError, PeerRefused, PeerUnavailable
+from dicomcore.ports import (
+    Outgoing,
+    QueryLevel,
+    StoreOutcome,
+    SubOperations,
+    TransferOutcome,
+    TransferRequest,
+)
 from dicomcore.received import Received
 
 
@@ -108,6 +115,26 @@ class MemoryPacs:
         cancelled: Callable[[], bool],
     ) -> TransferOutcome:
         return self._send(request, receive, progress, cancelled, classes=set(sop_class_uids))
+
+    def store(
+        self,
+        instances: Sequence[Outgoing],
+        *,
+        answered: Callable[[Outgoing, StoreOutcome], None],
+        associations: int = 1,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        for instance in instances:
+            if cancelled():
+                return
+            try:
+                data = bytes(instance.load())
+            except DicomToolsError as exc:
+                answered(instance, StoreOutcome(stored=False, problem=exc.sentence))
+                continue
+            self._encoded[instance.sop_instance_uid] = data
+            syntax = instance.transfer_syntax_uid
+            answered(instance, StoreOutcome(True, (0,), "", "", syntax, len(data)))
 
     def _send(
         self,

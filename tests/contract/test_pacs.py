@@ -21,11 +21,19 @@ from pydicom.uid import (
     RTPlanStorage,
 )
 
-from dicomcore.ports import Pacs, QueryLevel, SubOperations, TransferRequest
+from dicomcore.ports import (
+    Outgoing,
+    Pacs,
+    QueryLevel,
+    StoreOutcome,
+    SubOperations,
+    TransferRequest,
+)
 from dicomcore.received import Received
 from dicomcore.uids import InstanceUID, SeriesUID, StudyUID
 from dicomio.pacs import DicomPacs, Peer
 from dicomtools.demo.pacs import DemoPacs
+from tests import factories
 from tests.peers.dcmtk import dcmqrscp, dcmsend
 from tests.peers.orthanc import Modality, orthanc
 from tests.peers.receiver import Receiver, receiver
@@ -136,7 +144,9 @@ class Served:
 def _demo(stack: ExitStack, folder: Path, files: list[bytes], to: Receiver) -> tuple[str, int]:
     demo = stack.enter_context(
         DemoPacs(
-            _written(folder, files), destinations={to.node.ae_title: (to.node.host, to.node.port)}
+            _written(folder, files),
+            destinations={to.node.ae_title: (to.node.host, to.node.port)},
+            writable=True,
         )
     )
     return demo.ae_title, demo.port
@@ -446,3 +456,41 @@ def test_a_cancelled_move_ends_before_all_were_sent(served):
 
     assert outcome.status == CANCEL
     assert 0 < len(served.destination.uids) < len(IMAGE_UIDS)
+
+
+# ── C-STORE ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _outgoing(number: int) -> Outgoing:
+    data_set = _instance(CTImageStorage, f"{ROOT}.90", number, "CT")
+    data_set.StudyInstanceUID = f"{ROOT}.9"
+    body = factories.encoded(data_set)
+    return Outgoing(CTImageStorage, data_set.SOPInstanceUID, ExplicitVRLittleEndian, lambda: body)
+
+
+@pytest.mark.parametrize("associations", [1, 3])
+def test_what_is_stored_is_told_once_and_found(served, associations):
+    instances = [_outgoing(10 * associations + n) for n in range(8)]
+    told: dict[str, StoreOutcome] = {}
+
+    def answered(outgoing: Outgoing, outcome: StoreOutcome) -> None:
+        assert outgoing.sop_instance_uid not in told
+        told[outgoing.sop_instance_uid] = outcome
+
+    served.pacs.store(
+        instances, answered=answered, associations=associations, cancelled=lambda: False
+    )
+
+    uids = {one.sop_instance_uid for one in instances}
+    assert set(told) == uids
+    assert all(outcome.stored and outcome.statuses[-1] == SUCCESS for outcome in told.values())
+    keys = {"StudyInstanceUID": f"{ROOT}.9", "SeriesInstanceUID": f"{ROOT}.90"}
+    found = served.pacs.find(QueryLevel.IMAGE, {**keys, "SOPInstanceUID": ""})
+    assert uids <= {one.SOPInstanceUID for one in found}
+
+
+def test_after_cancelling_nothing_is_stored(served):
+    def answered(outgoing: Outgoing, outcome: StoreOutcome) -> None:
+        raise AssertionError(outcome)
+
+    served.pacs.store([_outgoing(99)], answered=answered, cancelled=lambda: True)
