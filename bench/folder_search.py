@@ -24,6 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
@@ -49,6 +50,14 @@ PARSED = tuple(map(parse_path, PATHS))
 TASK = ValuesTask(tuple(sorted(map(print_path, PARSED))))
 TAGS = [f"{p[-1].tag >> 16:04x},{p[-1].tag & 0xFFFF:04x}" for p in PARSED]
 Told = dict[str, tuple[str, ...]]
+
+
+class Taken(NamedTuple):
+    """What a run took; on a machine with others at work, the processors' time says more."""
+
+    wall_s: float
+    cpu_s: float
+    """Of all its processes."""
 
 
 def main() -> None:
@@ -178,14 +187,15 @@ def command_line(folder: Path, *more: str) -> None:
 # ── measuring ───────────────────────────────────────────────────────────────────────────────
 
 
-def measure(folder: Path, cache: Path, rounds: int) -> dict[str, float]:
-    """Return seconds by run; the order changes from round to round."""
+def measure(folder: Path, cache: Path, rounds: int) -> dict[str, Taken]:
+    """Return what each run takes; the order changes from round to round."""
 
     def cold_keeping() -> Told:
-        shutil.rmtree(cache, ignore_errors=True)
-        return ours(folder, processes=0, cache=cache)
+        shutil.rmtree(kept, ignore_errors=True)
+        return ours(folder, processes=0, cache=kept)
 
-    os.environ["XDG_CACHE_HOME"] = str(cache)
+    kept = cache / "ours"
+    os.environ["XDG_CACHE_HOME"] = str(cache / "command line")
     runs: dict[str, Callable[[], Told | None]] = {
         "ours, first run, keeping": cold_keeping,
         "ours, first run, no cache": lambda: ours(folder, processes=0, cache=None),
@@ -201,7 +211,7 @@ def measure(folder: Path, cache: Path, rounds: int) -> dict[str, float]:
         runs["gdcmscanner"] = lambda: gdcmscanner(folder)
     expected = pydicom_walk(folder)
     command_line(folder)
-    taken: dict[str, list[float]] = {}
+    taken: dict[str, list[Taken]] = {}
     for number in range(rounds):
         names = list(runs)
         for name in names[number:] + names[:number]:
@@ -209,16 +219,19 @@ def measure(folder: Path, cache: Path, rounds: int) -> dict[str, float]:
             taken.setdefault(name, []).append(seconds)
             assert answer is None or answer == expected, name
         cold_keeping()
-        seconds, answer = timed(lambda: ours(folder, processes=0, cache=cache))
+        seconds, answer = timed(lambda: ours(folder, processes=0, cache=kept))
         taken.setdefault("ours, second run", []).append(seconds)
         assert answer == expected
-    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+    return {
+        name: Taken(*map(statistics.median, zip(*all_, strict=True)))
+        for name, all_ in taken.items()
+    }
 
 
-def timed(run: Callable[[], Told | None]) -> tuple[float, Told | None]:
-    began = time.perf_counter()
+def timed(run: Callable[[], Told | None]) -> tuple[Taken, Told | None]:
+    began, worked = time.perf_counter(), sum(os.times()[:4])
     answer = run()
-    return time.perf_counter() - began, answer
+    return Taken(time.perf_counter() - began, sum(os.times()[:4]) - worked), answer
 
 
 def describe(kinds: Counter[str], folder: Path) -> None:
@@ -229,9 +242,12 @@ def describe(kinds: Counter[str], folder: Path) -> None:
     print(f"{os.cpu_count()} processors, load {load}, Python {platform.python_version()}\n")
 
 
-def report(seconds: dict[str, float], number: int) -> None:
+def report(seconds: dict[str, Taken], number: int) -> None:
     for name, taken in sorted(seconds.items(), key=lambda one: one[1]):
-        print(f"{name:<32}{taken:8.3f} s {number / taken:9.0f} files/s")
+        rate = number / taken.wall_s
+        print(
+            f"{name:<32}{taken.wall_s:8.3f} s {rate:9.0f} files/s, processors {taken.cpu_s:.2f} s"
+        )
     print()
     first, second = "ours, first run, no cache", "ours, second run"
     for name, peer, wanted in (
@@ -244,7 +260,10 @@ def report(seconds: dict[str, float], number: int) -> None:
     ):
         if peer in seconds:
             goal = f"   (at least {wanted})" if wanted else ""
-            print(f"{name} : {peer} = {seconds[peer] / seconds[name]:.1f} x{goal}")
+            wall, cpu = (
+                theirs / ours for theirs, ours in zip(seconds[peer], seconds[name], strict=True)
+            )
+            print(f"{name} : {peer} = {wall:.1f} x{goal}, of the processors {cpu:.1f} x")
 
 
 if __name__ == "__main__":
