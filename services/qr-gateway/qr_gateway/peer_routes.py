@@ -141,7 +141,7 @@ class PeerRoutes:
         """Send C-FIND."""
         client = self._client(call.path.name)
         order = call.body
-        call.notes.involving("peer", call.path.name)
+        call.notes.involving("peer", call.path.name)  # there is one of this name
         if order.keys.get("PatientID"):
             call.notes.about(order.keys["PatientID"])
         keys = checked_keys(order.keys, allow_wildcards=order.allow_wildcards)

@@ -153,6 +153,8 @@ class RetrievalRoutes:
             raise InvalidRequest("no move destination is configured for this peer")
         key = call.http.headers.get("Idempotency-Key", "")
         job = await self._desk.submit(order.peer, order.request(), key=key)
+        call.notes.involving("peer", job.peer)
+        call.notes.involving("id", job.job_id)  # under it the end of the job is told, too
         location = {"Location": f"/v1/retrievals/{job.job_id}"}
         return Reply(view_of(job), status=202, headers=location)
 

@@ -144,6 +144,8 @@ class SendRoutes:
         self._peers[order.peer]  # NotFound
         key = call.http.headers.get("Idempotency-Key", "")
         job = await self._desk.submit(order.peer, order.request(), key=key)
+        call.notes.involving("peer", job.peer)
+        call.notes.involving("id", job.job_id)  # under it the end of the job is told, too
         return Reply(send_view_of(job), status=202, headers={"Location": f"/v1/sends/{job.job_id}"})
 
     async def list(self, call: Call[Nothing, Listing]) -> SendPage:

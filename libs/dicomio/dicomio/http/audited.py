@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
+from dicomcore.uids import uid_or_none
 from dicomio.http.roles import Role
 
 _PATIENT = "patient_id"
-_OBJECTS = ("study_instance_uid", "series_instance_uid", "sop_instance_uid", "id", "peer")
+_UIDS = tuple(
+    f"{level}_uid{many}"
+    for level in ("study_instance", "series_instance", "sop_instance")
+    for many in ("", "s")
+)
+_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _MOST = 100
 """Patients or objects of one request that are named."""
 
@@ -35,13 +42,19 @@ class Notes:
             self.objects.append((kind, value))
 
     def take_from(self, *models: BaseModel) -> None:
-        """Note what fields of these names say: a route that has them need do nothing."""
+        """Note what fields of these names say: a route that has them need do nothing.
+
+        Only what is a UID, or an ID of ours: what a caller has put into the wrong field may be a
+        patient's name.
+        """
         for model in models:
             for name in type(model).model_fields:
                 for value in _texts(getattr(model, name)):
                     if name == _PATIENT:
                         self.about(value)
-                    elif name in _OBJECTS:
+                    elif name in _UIDS and uid_or_none(value) is not None:
+                        self.involving(name.removesuffix("s"), value)
+                    elif name == "id" and _ID.fullmatch(value):
                         self.involving(name, value)
 
 
