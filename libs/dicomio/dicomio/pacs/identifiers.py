@@ -10,6 +10,7 @@ from pydicom import DataElement, Dataset, config
 from pydicom.charset import default_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
+from pydicom.errors import BytesLengthException
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
@@ -29,7 +30,7 @@ _INTEGERS = frozenset({"US", "SS", "UL", "SL", "UV", "SV"})
 # what a damaged identifier makes pydicom raise, found by feeding it damaged ones
 _DAMAGE = (
     ValueError, LookupError, TypeError, AttributeError, NotImplementedError,
-    OSError, EOFError, RuntimeError, ArithmeticError, struct.error,
+    OSError, EOFError, RuntimeError, ArithmeticError, struct.error, BytesLengthException,
 )  # fmt: skip
 
 
