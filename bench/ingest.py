@@ -411,7 +411,7 @@ async def _until_indexed(database: str, count: int) -> None:
     index = await SqlIndex.open(database)
     try:
         async with asyncio.timeout(300):
-            while (await index.counts()).instances < count:  # nobody tells
+            while (await index.counts()).instances < count:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.05)
     finally:
         await index.close()
