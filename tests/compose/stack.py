@@ -18,14 +18,19 @@ from tests.compose.images import ROOT, Images
 DEADLINE_S = 300.0
 SENDER, DEMO_PACS, STORE_AE_TITLE = "COMPOSE_TEST", "DEMO_PACS", "DICOMTOOLS"
 PEERS = json.dumps({"DEMO": {"ae_title": DEMO_PACS, "host": "demo-pacs", "port": 11113}})
-SLOW = ("--size", "medium", "--stallAfter", "1", "--stallS", "0.15", "--stallTimes", "100000")
+SLOW = ("--size", "medium", "--stallAfter", "1", "--stallS", "6", "--stallTimes", "100000")
 """Some 270 instances, and every request of several takes a moment: there are moments to be killed in."""
-READ_ALL = """
+_STORE = """
 import hashlib
 from dicomcore.keys import INSTANCES, parse_object_key
 from dicomio.s3_store import S3Store
 from dicomio.service_settings import S3Settings, NatsSettings, load
 store = S3Store(load(S3Settings, NatsSettings)[0].options())
+"""
+COUNT = _STORE + "print(sum(1 for _ in store.list(INSTANCES)))\nstore.close()\n"
+READ_ALL = (
+    _STORE
+    + """
 for stat in store.list(INSTANCES):
     digest = hashlib.sha256()
     for chunk in store.get(stat.key):
@@ -33,6 +38,7 @@ for stat in store.list(INSTANCES):
     print(parse_object_key(stat.key).ref.sop_instance_uid, digest.hexdigest()[:16] in stat.key)
 store.close()
 """
+)
 """Run where the bucket can be reached: what is in it, and whether its bytes are those of its key."""
 
 
@@ -155,6 +161,11 @@ class Stack:
             0
         ].splitlines()
         return {uid: intact == "True" for uid, intact in (line.split() for line in lines)}
+
+    def landed(self) -> int:
+        """Return how many instances are in the bucket."""
+        container = self.containers("indexer")[0]
+        return int(until(lambda: self.run_python(container, COUNT), "the bucket listed"))
 
     def until_indexed(self, count: int) -> Any:
         """Return the index's figures once it knows so many instances."""

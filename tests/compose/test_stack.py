@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -105,7 +106,6 @@ def test_someone_else_may_not_send(stack: Stack) -> None:
 def test_retrievals_are_shared_and_killing_each_container_loses_nothing(stack: Stack) -> None:
     # given: a patient in the demo PACS, another one who is being sent, four retrievals
     gateways, scps = stack.containers("qr-gateway"), stack.containers("store-scp")
-    before = _count(stack)
     arriving = small_patient(patient_id="COMPOSE-ARRIVING", slices=40, seed=200)
     order = {"peer": "DEMO", "patient_id": IN_THE_PACS.patient_id}
     jobs = [stack.ask(gateways[0], "POST", "/v1/retrievals", order)[1]["id"] for _ in range(4)]
@@ -115,17 +115,24 @@ def test_retrievals_are_shared_and_killing_each_container_loses_nothing(stack: S
     )
     say("both replicas of qr-gateway work on retrievals")
 
-    # when: every container is killed in turn, while both go on
-    victims = [(name, one) for name in REPLICATED for one in stack.containers(name)]
-    victims += [(name, stack.containers(name)[0]) for name in ("nats", "s3", "postgres")]
+    # when: every container is killed in turn, after something has landed since the last one
+    in_the_middle = []
     with Sender(arriving.datasets, lambda: stack.address(scps[0], 11112)) as sender:
-        for number, (name, container) in enumerate(victims, 1):
-            _until_landed(stack, before + number * len(PACS_UIDS) // (len(victims) + 3))
+        for name, container in _victims(stack):
+            landed = stack.landed()
+            until(
+                lambda landed=landed: stack.landed() > landed or _have_ended(stack, jobs),  # type: ignore[misc]
+                "something landed",
+            )
+            if not _have_ended(stack, jobs):
+                in_the_middle.append(name)
             stack.kill(container)
             stack.start(container)
-            say(f"killed and started {name}; landed: {len(stack.stored())}")
-        ended = [_until_ended(stack, job) for job in jobs]
+            say(f"killed and started {name}; landed: {landed}")
+        until(lambda: _have_ended(stack, jobs), "the end of the retrievals")
+        ended = [_retrieval(stack, job) for job in jobs]
         sender.finish()
+    assert {*REPLICATED, "nats", "s3"} <= set(in_the_middle)
 
     # then: complete; what was acknowledged is there, byte for byte, and the index knows all of it
     assert [job["state"] for job in ended] == ["complete"] * len(jobs), ended
@@ -174,15 +181,24 @@ def _count(stack: Stack) -> int:
     return int(stack.until_indexed(0)["instances"])
 
 
-def _until_landed(stack: Stack, count: int) -> None:
-    until(lambda: len(stack.stored()) >= count, f"{count} instances in the bucket")
+def _victims(stack: Stack) -> Iterator[tuple[str, str]]:
+    """Yield one container of everything, then the other replicas."""
+    for name in (*REPLICATED, "nats", "s3", "postgres"):
+        yield name, stack.containers(name)[0]
+    for name in REPLICATED:
+        yield name, stack.containers(name)[1]
 
 
-def _until_ended(stack: Stack, job: str) -> Any:
+def _retrieval(stack: Stack, job: str) -> Any:
+    """Return a retrieval as one of the replicas tells it."""
     gateway = stack.containers("qr-gateway")[0]
 
-    def ended() -> Any:
+    def told() -> Any:
         status, answer = stack.ask(gateway, "GET", f"/v1/retrievals/{job}")
-        return answer if status == 200 and answer["ended_at"] is not None else None
+        return answer if status == 200 else None
 
-    return until(ended, f"end of retrieval {job}")
+    return until(told, f"retrieval {job}")
+
+
+def _have_ended(stack: Stack, jobs: list[str]) -> bool:
+    return all(_retrieval(stack, job)["ended_at"] is not None for job in jobs)
