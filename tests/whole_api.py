@@ -63,7 +63,7 @@ class WholeApi:
         for service, document in self.documents.items():
             for template, methods in document["paths"].items():
                 for method, operation in methods.items():
-                    needs = operation["security"]
+                    needs = operation.get("security", ())
                     yield Operation(
                         service=service,
                         operation_id=operation["operationId"],
@@ -94,16 +94,21 @@ async def whole_api(
     record: Callable[[Act], None] = no_audit,
     tracer: Tracer = NO_TRACER,
     token: str = "",
+    patient_id: str = PATIENT,
 ) -> AsyncIterator[WholeApi]:
     """Both services; `token` is one that may read their documents."""
     api = WholeApi()
+    datasets = [
+        plan("1.2.3.30", structures="1.2.3.20", patient_id=patient_id),
+        structure_set("1.2.3.20", patient_id=patient_id),
+    ]
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(embedded_parts(folder))
         kv = await LocalKeyValue.open(folder / "jobs.db", BUCKET)
         stack.push_async_callback(kv.close)
         peer = PeerSettings(ae_title="PACS", host="pacs.invalid", port=104, move_destination="US")
         registry = CollectorRegistry()
-        pacs = MemoryPacs([plan("1.2.3.30", structures="1.2.3.20"), structure_set("1.2.3.20")])
+        pacs = MemoryPacs(datasets)
         gateway = Gateway(
             GatewayParts(
                 peers=Peers({PEER: peer}),
@@ -120,11 +125,8 @@ async def whole_api(
         )
         await stack.enter_async_context(running(world))
         await stack.enter_async_context(_working(gateway))
-        for landed in (
-            land(world.store, plan("1.2.3.30", structures="1.2.3.20")),
-            land(world.store, structure_set("1.2.3.20")),
-        ):
-            await announce(world.bus, landed)
+        for dataset in datasets:
+            await announce(world.bus, land(world.store, dataset))
         await world.settled(2)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         for service, routes, its_registry, checks in (
