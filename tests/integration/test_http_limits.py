@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -36,6 +37,7 @@ from dicomio.http import (
 from dicomio.http.auth import LOOPBACK_ONLY
 from dicomio.http.buckets import Buckets
 from dicomio.http.tokens import parse_tokens, read_tokens
+from tests.servers.certificates import Authority
 
 DEADLINE_S = 60.0
 PAGE = "https://page.example.org"
@@ -405,6 +407,30 @@ async def test_a_path_leads_nowhere_but_to_a_route(path: str) -> None:
 
     assert answer.startswith((b"HTTP/1.1 404", b"HTTP/1.1 400", b"HTTP/1.1 421")), answer[:60]
     assert b"root:" not in answer
+
+
+async def test_over_tls_a_browser_is_told_to_stay_there_and_otherwise_not(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    authority = Authority(tmp_path_factory.mktemp("authority"))
+    ours = authority.issue("server")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(ours.cert_file, ours.key_file)
+    trusting = ssl.create_default_context(cafile=authority.ca_file)
+    app = make_app("Test", "1", ROUTES, metrics_registry=CollectorRegistry())
+    server = await serve(app, "127.0.0.1", 0, tls=tls, stop_timeout_s=2)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"https://localhost:{server.port}/livez", ssl=trusting) as response,
+    ):
+        secure = dict(response.headers)
+    await server.stop()
+    async with running() as plain:
+        _, headers = await status_of(plain)
+
+    assert secure["Strict-Transport-Security"] == "max-age=31536000"
+    assert "Strict-Transport-Security" not in headers
+    assert secure["X-Frame-Options"] == "DENY"
 
 
 # ── how tokens are configured ───────────────────────────────────────────────────────────────
