@@ -65,10 +65,12 @@ LABEL org.opencontainers.image.title="dicomtools ${SERVICE}" \
 RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip
 # A number, not a name: Kubernetes can then check runAsNonRoot.
 RUN groupadd --system --gid 10001 dicomtools \
-    && useradd --system --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin dicomtools
+    && useradd --system --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin dicomtools \
+    && install --directory --owner=10001 --group=10001 --mode=700 /spool
 COPY --from=install /opt/dicomtools /opt/dicomtools
 # Ports that need no privilege, the same in each image; still on loopback until a setting says otherwise.
-ENV PATH=/opt/dicomtools/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+# Without a limit glibc keeps memory for each thread there ever was, and each association is one.
+ENV PATH=/opt/dicomtools/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALLOC_ARENA_MAX=2 \
     SERVICE=${SERVICE} \
     STORE_SCP_PORT=11112 STORE_SCP_HTTP_PORT=8080 INDEXER_HTTP_PORT=8080 QR_GATEWAY_HTTP_PORT=8080
 EXPOSE 8080 11112

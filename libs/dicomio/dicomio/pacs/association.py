@@ -18,6 +18,8 @@ from dicomio.pacs.peer import Peer
 from dicomio.pacs.reassembly import MalformedMessage, Message, Reassembly, Source
 from dicomio.pacs.wire import Wire, connect
 
+_AHEAD_BYTES = 4 * 1024 * 1024
+"""At most so much more memory than has been needed is taken for a data set that is coming."""
 RELEASE_TIMEOUT_S = 5.0
 _ABORT_TIMEOUT_S = 1.0
 _LONGEST_PDU = 16 * 1024 * 1024
@@ -198,7 +200,7 @@ class _Memory:
 
     def begin(self, context_id: int, command: Command) -> None:  # noqa: ARG002 - the sink's form
         # slices of one series have one size
-        self._data = bytearray(self._used)
+        self._data = bytearray(min(self._used, _AHEAD_BYTES))
         self._used = 0
 
     def take(self, source: Source, length: int) -> None:
@@ -206,7 +208,7 @@ class _Memory:
         if end > self._limit_bytes:
             raise MalformedMessage("a data set above the limit")
         if end > len(self._data):
-            self._data += bytes(max(length, len(self._data)))
+            self._data += bytes(max(length, min(len(self._data), _AHEAD_BYTES)))
         with memoryview(self._data) as view, view[start:end] as fragment:
             source.take_into(fragment)
         self._used = end
