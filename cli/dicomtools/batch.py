@@ -10,10 +10,13 @@ from typing import Protocol
 from dicomcore.errors import DicomToolsError
 from dicomcore.export import Manifest
 from dicomcore.ports import ObjectStore
-from dicomtools.export_folder import open_export_folder
+from dicomtools.anonymize_options import Anonymization
+from dicomtools.anonymous_export import Anonymizer
+from dicomtools.anonymous_report import quarantine_in_words
+from dicomtools.export_folder import ExportFolder, open_export_folder
 from dicomtools.export_tree import export_tree
 from dicomtools.patients import Patient, check_patient_id
-from dicomtools.problems import advice
+from dicomtools.problems import CommandProblem, advice
 from dicomtools.retrieve_options import RetrieveOptions
 from dicomtools.screen import Screen
 from dicomtools.summary import found_nothing, summary
@@ -60,11 +63,13 @@ def retrieve_patients(options: RetrieveOptions, bench: Bench) -> int:
             failed += options.patients[number - 1 :]
             break
         if several:
-            bench.screen.say(f"Patient {number} of {len(options.patients)}: {patient.patient_id}")
+            bench.screen.say(f"Patient {number} of {len(options.patients)}: {patient.shown}")
         if not _retrieved(patient, options, bench):
             failed.append(patient)
     if failed:
         bench.work.keep()
+    if options.anonymization is not None:
+        bench.screen.say(_of_secrets(options.anonymization))
     if several:
         bench.screen.say(_of_several(len(options.patients), failed))
     return len(failed)
@@ -90,34 +95,57 @@ def request_of(patient: Patient, options: RetrieveOptions) -> RetrievalRequest:
 def _retrieved(patient: Patient, options: RetrieveOptions, bench: Bench) -> bool:
     folder = options.path / patient.folder
     try:
-        request = request_of(patient, options)
-        report, manifest = _exported(request, folder, options, bench)
+        request, report, manifest = _exported(patient, folder, options, bench)
     except DicomToolsError as exc:
-        bench.screen.say(f"FAILED: {advice(exc)}")
-        bench.screen.result({"patient_id": patient.patient_id, "state": "failed"})
+        bench.screen.say(f"FAILED: {advice(exc, facts=options.anonymization is None)}")
+        bench.screen.result({"patient_id": patient.shown, "state": "failed"})
         return False
-    bench.screen.say(summary(request, report, manifest, str(folder)))
-    if options.show_tree and manifest is not None:
+    bench.screen.say(_ended(request, report, manifest, str(folder), options))
+    if options.show_tree and manifest is not None and manifest.instances:
         bench.screen.say(export_tree(folder, manifest))
     not_found = found_nothing(report)
     bench.screen.result(
         {
-            "patient_id": patient.patient_id,
+            "patient_id": patient.shown,
             "state": "not_found" if not_found else report.progress.state.value,
             "folder": str(folder),
             "counts": None if manifest is None else manifest.counts.model_dump(),
             "missing": [missing.model_dump() for missing in report.missing],
+            **_quarantined(manifest),
         }
     )
     return report.progress.state is State.COMPLETE and not not_found
 
 
+def _ended(
+    request: RetrievalRequest,
+    report: Report,
+    manifest: Manifest | None,
+    folder: str,
+    options: RetrieveOptions,
+) -> str:
+    if options.anonymization is None or manifest is None or not manifest.quarantined:
+        kept = options.anonymization is None or options.store_path is not None
+        return summary(request, report, manifest, folder, kept=kept)
+    return quarantine_in_words(manifest, allow_partial=options.anonymization.allow_partial)
+
+
+def _quarantined(manifest: Manifest | None) -> dict[str, object]:
+    if manifest is None or manifest.anonymization is None:
+        return {}
+    return {"quarantined": [one.model_dump(mode="json") for one in manifest.quarantined]}
+
+
 def _exported(
-    request: RetrievalRequest, path: Path, options: RetrieveOptions, bench: Bench
-) -> tuple[Report, Manifest | None]:
+    patient: Patient, path: Path, options: RetrieveOptions, bench: Bench
+) -> tuple[RetrievalRequest, Report, Manifest | None]:
     """Retrieve, then export what landed; a stopped retrieval is left for the next run instead."""
+    request = request_of(patient, options)
     folder = open_export_folder(path)
-    folder.seed(bench.store)
+    how = options.anonymization
+    if how is None:
+        _refuse_beside_anonymised(folder)
+        folder.seed(bench.store)
     ledger = bench.work.ledger(
         "\n".join(
             (options.host, str(options.port), options.called_ae_title, request.model_dump_json())
@@ -130,17 +158,49 @@ def _exported(
         progress=bench.screen.progress,
         cancelled=bench.stopped,
     )
-    if report.progress.state is State.CANCELLED:
-        return report, None
-    # The next run asks anew for what is missing, as if nobody had been refused before.
-    ledger.remove()
-    if not report.items and not report.missing:
-        return report, None
-    return report, folder.write(request, report, bench.store)
+    cancelled = report.progress.state is State.CANCELLED
+    if not cancelled:
+        # The next run asks anew for what is missing, as if nobody had been refused before.
+        ledger.remove()
+    nothing = cancelled or not (report.items or report.missing)
+    if how is not None:
+        with bench.work.staging() as staging:
+            anonymizer = Anonymizer(how, patient, bench.store, staging)
+            if nothing:
+                return anonymizer.nothing(request, report)
+            return anonymizer.export(request, report, folder)
+    if nothing:
+        return request, report, None
+    return request, report, folder.write(request, report, bench.store)
+
+
+def _refuse_beside_anonymised(folder: ExportFolder) -> None:
+    if folder.anonymised:
+        raise CommandProblem(
+            f"{folder.path} holds an anonymised export; what is not anonymised is not written "
+            "beside it. Give another --path."
+        )
+
+
+def _of_secrets(how: Anonymization) -> str:
+    """Return where that which leads back to the patients is."""
+    key = (
+        "The key of --anonymizationKeyFile was used: keep it apart from the export, or it can be "
+        "undone."
+        if how.key_is_kept
+        else "The key was made for this export and is not kept: the next one has other UIDs. "
+        "--anonymizationKeyFile gives the same ones."
+    )
+    who = (
+        f"Who became whom is in {how.map_file}: it identifies the patients, keep it apart."
+        if how.map_file is not None
+        else "Who became whom is written nowhere; --mapFile writes it."
+    )
+    return f"{key}\n{who}"
 
 
 def _of_several(number: int, failed: list[Patient]) -> str:
     if not failed:
         return f"All {number} patients are complete."
-    names = "\n".join(f"  {patient.patient_id}" for patient in failed)
+    names = "\n".join(f"  {patient.shown}" for patient in failed)
     return f"{number - len(failed)} of {number} patients are complete. Not complete:\n{names}"

@@ -38,6 +38,35 @@ _TLS = (
     ),
 )
 
+_ANONYMIZE = (
+    Option(
+        "anonymizationKeyFile",
+        "Secret of at least 16 bytes, with --anonymize: the same one gives the same new UIDs and "
+        "dates every time. Without it, one is made for this command and forgotten.",
+    ),
+    Option(
+        "mapFile",
+        "CSV file that who became whom is appended to, with --anonymize; it identifies the patients. "
+        "Without it, that is written nowhere.",
+    ),
+    Option(
+        "allowPartialExport",
+        "With --anonymize: export the other objects if one could not be anonymized.",
+        kind=Kind.FLAG,
+        default=False,
+        setting="DicomAnonymizer.AllowPartialExport",
+    ),
+    Option(
+        "allowBurnedIn",
+        "With --anonymize: kinds of objects to export although a name may be visible in their pixels, "
+        "like rt_image scout.",
+        kind=Kind.MANY,
+        default=(),
+        choices=("rt_image", "scout", "secondary_capture", "ultrasound", "document"),
+        setting="DicomAnonymizer.AllowBurnedIn",
+    ),
+)
+
 RETRIEVE = Command(
     name="retrieve",
     summary="Retrieve patient data using Q/R: a plan and exactly what it references.",
@@ -52,14 +81,10 @@ RETRIEVE = Command(
             "planId", "Id of the plan to retrieve data: RT Plan Label, exact and case-sensitive."
         ),
         Option("onlyApprovedPlans", "Retrieve only approved plans.", kind=Kind.FLAG, default=False),
-        Option("newPatientId", "New patient id for the saved data. Not available yet."),
-        Option("newPatientName", "New patient name for the saved data. Not available yet."),
-        Option(
-            "anonymize",
-            "Anonymize all the saved data. Not available yet: nothing is retrieved.",
-            kind=Kind.FLAG,
-            default=False,
-        ),
+        Option("newPatientId", "New patient id for the saved data, with --anonymize."),
+        Option("newPatientName", "New patient name for the saved data, with --anonymize."),
+        Option("anonymize", "Anonymize all the saved data.", kind=Kind.FLAG, default=False),
+        *_ANONYMIZE,
         Option("path", "Path where to export files.", required=True),
         Option("showTree", "Shows the retrieved data as a tree.", kind=Kind.FLAG, default=False),
         *_PEER,
@@ -102,6 +127,14 @@ is missing. The same command again moves only what is not there yet.
 C-MOVE delivers to this computer, on the port DicomStorage.PortNumber of appsettings.json, of the
 environment (DicomStorage__PortNumber) or --listenPort: the server must know --callingAet with this
 computer's address and that port.
+
+--anonymize needs --newPatientId and --newPatientName; several patients become NEW-01, NEW-02 …, in
+the order of the list. Profile and options are DicomAnonymizer.SecurityProfileFileName (a profile
+that comes with the program, or your own CSV file) and SecurityProfileOptions of appsettings.json;
+the default is AriaSecurityProfile with CleanDesc and RetainDeviceIdent. Every object is read again
+and compared with its original. If one fails, or a name may be visible in it, nothing is exported,
+and manifest.json says why. The originals are in the system's folder for temporary files while the
+command runs, or in --storePath.
 
 Exit code: 0 when everything is there (complete), 1 otherwise.""",
 )

@@ -41,6 +41,8 @@ class ExportFolder:
     path: Path
     found: Mapping[str, ManifestInstance] = field(default_factory=dict)
     """By file name: what an earlier manifest lists and is still there, byte for byte."""
+    anonymised: bool = False
+    """Whether that manifest is of an anonymised export."""
 
     def seed(self, store: ObjectStore) -> int:
         """Put the files of earlier retrievals into the store, so that they are not moved again.
@@ -72,11 +74,11 @@ class ExportFolder:
         CommandProblem
             A file cannot be written.
         """
-        files = plan_export(_exportable(report.items, store))
+        files = plan_export(exportable(report.items, store))
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             instances = tuple(self._write_file(file, store) for file in files)
-            manifest = _manifest(request, report, instances, self._others(instances))
+            manifest = make_manifest(request, report, instances, self.others(instances))
             write_atomically(self.path / MANIFEST_NAME, encode_manifest(manifest))
         except OSError as exc:
             raise CommandProblem(f"{self.path} cannot be written: {exc.strerror}") from exc
@@ -84,10 +86,8 @@ class ExportFolder:
 
     def _write_file(self, file: ExportFile, store: ObjectStore) -> ManifestInstance:
         key = parse_object_key(file.object_key)
-        body = store.get(file.object_key)
+        body = read_object(file.object_key, store)
         sha256 = hashlib.sha256(body).hexdigest()
-        if not sha256.startswith(key.digest):
-            raise Unreadable("object is not what its key says", key=file.object_key)
         known = self.found.get(file.name)
         if known is None or known.sha256 != sha256:
             write_atomically(self.path / file.name, body)
@@ -104,7 +104,8 @@ class ExportFolder:
             newest=file.newest,
         )
 
-    def _others(self, instances: Iterable[ManifestInstance]) -> tuple[ManifestInstance, ...]:
+    def others(self, instances: Iterable[ManifestInstance]) -> tuple[ManifestInstance, ...]:
+        """Return what is here of earlier retrievals and is none of these."""
         names = {instance.file for instance in instances}
         return tuple(known for name, known in self.found.items() if name not in names)
 
@@ -120,7 +121,27 @@ def open_export_folder(path: Path) -> ExportFolder:
     except (OSError, Unreadable):
         return ExportFolder(path)
     listed = (*manifest.instances, *manifest.other_files)
-    return ExportFolder(path, {entry.file: entry for entry in listed if _is_intact(path, entry)})
+    return ExportFolder(
+        path,
+        {entry.file: entry for entry in listed if _is_intact(path, entry)},
+        anonymised=manifest.anonymization is not None,
+    )
+
+
+def read_object(key: str, store: ObjectStore) -> bytes:
+    """Return an object that is what its key says.
+
+    Raises
+    ------
+    NotFound, ObjectStoreUnavailable
+        It is gone.
+    Unreadable
+        Its bytes are others than those that landed.
+    """
+    body = store.get(key)
+    if not hashlib.sha256(body).hexdigest().startswith(parse_object_key(key).digest):
+        raise Unreadable("object is not what its key says", key=key)
+    return body
 
 
 def _is_intact(folder: Path, entry: ManifestInstance) -> bool:
@@ -139,7 +160,8 @@ def _ref(entry: ManifestInstance) -> InstanceRef:
     return parse_ref(entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid)
 
 
-def _exportable(items: Iterable[Item], store: ObjectStore) -> Iterator[Exportable]:
+def exportable(items: Iterable[Item], store: ObjectStore) -> Iterator[Exportable]:
+    """Yield what a retrieval brought, each with every version of it in the store."""
     for item in items:
         ref = parse_object_key(item.object_key).ref
         yield Exportable(
@@ -147,12 +169,13 @@ def _exportable(items: Iterable[Item], store: ObjectStore) -> Iterator[Exportabl
         )
 
 
-def _manifest(
+def make_manifest(
     request: RetrievalRequest,
     report: Report,
     instances: tuple[ManifestInstance, ...],
     others: tuple[ManifestInstance, ...],
 ) -> Manifest:
+    """Return the manifest of an export that is not anonymised."""
     return Manifest(
         software=f"dicomtools {version('dicomtools')}",
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),

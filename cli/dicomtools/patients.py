@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dicomtools.problems import CommandProblem
 
@@ -22,6 +22,14 @@ class Patient:
     patient_id: str = field(repr=False)
     folder: str = field(repr=False)
     """Below the export path; empty for the export path itself."""
+    new_patient_id: str = ""
+    """Of an anonymised export; empty if it is none."""
+    new_patient_name: str = ""
+
+    @property
+    def shown(self) -> str:
+        """By what the patient is named on the terminal."""
+        return self.new_patient_id or self.patient_id
 
 
 def parse_patients(text: str) -> list[Patient]:
@@ -44,6 +52,30 @@ def parse_patients(text: str) -> list[Patient]:
     return [
         Patient(patient_id, folder)
         for patient_id, folder in zip(patient_ids, _folders(patient_ids), strict=True)
+    ]
+
+
+def renamed(patients: Sequence[Patient], new_id: str, new_name: str) -> list[Patient]:
+    """Return the patients under their new names; several are numbered from `NEW-01` on.
+
+    The folders of several patients carry the new IDs.
+
+    Notes
+    -----
+    The number is the place in the list: the same list gives the same names.
+    """
+    if len(patients) == 1:
+        return [replace(patients[0], new_patient_id=new_id, new_patient_name=new_name)]
+    digits = max(2, len(str(len(patients))))
+    suffixes = [f"-{place:0{digits}}" for place in range(1, len(patients) + 1)]
+    return [
+        replace(
+            patient,
+            folder=folder_name(new_id + suffix),
+            new_patient_id=new_id + suffix,
+            new_patient_name=new_name + suffix,
+        )
+        for patient, suffix in zip(patients, suffixes, strict=True)
     ]
 
 

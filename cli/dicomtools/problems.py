@@ -81,9 +81,16 @@ _ADVICE: tuple[tuple[type[DicomToolsError], str], ...] = (
 )
 
 
-def advice(error: DicomToolsError) -> str:
-    """Return what the user can do about an error, in one or two sentences."""
+def advice(error: DicomToolsError, *, facts: bool = True) -> str:
+    """Return what the user can do about an error, in one or two sentences.
+
+    Parameters
+    ----------
+    facts
+        Whether UIDs and keys of originals may be shown.
+    """
     if isinstance(error, CommandProblem):
         return error.words
     words = next((text for kind, text in _ADVICE if isinstance(error, kind)), "")
-    return f"{words} [{error}]" if words else str(error)
+    said = str(error) if facts else error.sentence
+    return f"{words} [{said}]" if words else said

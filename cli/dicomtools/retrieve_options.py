@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dicomtools.addresses import ae_title
+from dicomtools.anonymize_options import Anonymization, anonymization, check_new_names
 from dicomtools.config import Values
 from dicomtools.connection import TlsFiles, tls_files
-from dicomtools.patients import Patient, parse_patients
+from dicomtools.patients import Patient, parse_patients, renamed
 from dicomtools.problems import CommandProblem
+from dicomtools.settings import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +34,31 @@ class RetrieveOptions:
     store_path: Path | None
     listen_port: int
     as_json: bool
+    anonymization: Anonymization | None = None
 
 
-def retrieve_options(values: Values) -> RetrieveOptions:
+def retrieve_options(values: Values, layers: Sequence[Layer] = ()) -> RetrieveOptions:
     """Return the options of one command.
+
+    Parameters
+    ----------
+    layers
+        For the settings of anonymisation that are no options.
 
     Raises
     ------
     CommandProblem
         They contradict each other, or ask for what cannot be done.
     """
-    _refuse_anonymisation(values)
+    how = anonymization(values, layers)
+    patients = parse_patients(values.text("patientId"))
+    if how is not None:
+        patients = renamed(
+            patients, values.text("newPatientId").strip(), values.text("newPatientName").strip()
+        )
+        check_new_names(patients)
     return RetrieveOptions(
-        patients=tuple(parse_patients(values.text("patientId"))),
+        patients=tuple(patients),
         plan_label=values.text("planId") or None,
         only_approved=values.flag("onlyApprovedPlans"),
         path=Path(values.text("path")),
@@ -59,20 +73,8 @@ def retrieve_options(values: Values) -> RetrieveOptions:
         store_path=_path(values, "storePath"),
         listen_port=values.number("listenPort"),
         as_json=values.flag("json"),
+        anonymization=how,
     )
-
-
-def _refuse_anonymisation(values: Values) -> None:
-    """Never a half-anonymised export: what cannot be done whole is not begun."""
-    new = values.text("newPatientId"), values.text("newPatientName")
-    if values.flag("anonymize") and not all(new):
-        raise CommandProblem("--anonymize needs --newPatientId and --newPatientName as well.")
-    if values.flag("anonymize") or any(new):
-        raise CommandProblem(
-            "Anonymisation is not available yet. Nothing was retrieved and nothing was written. "
-            "Without --anonymize, --newPatientId and --newPatientName the data is exported as it "
-            "is, with the patient's identity."
-        )
 
 
 def _path(values: Values, name: str) -> Path | None:

@@ -16,7 +16,12 @@ _SAID_IN_THE_HEADLINE = (NO_PATIENT, NO_PLAN)
 
 
 def summary(
-    request: RetrievalRequest, report: Report, manifest: Manifest | None, folder: str
+    request: RetrievalRequest,
+    report: Report,
+    manifest: Manifest | None,
+    folder: str,
+    *,
+    kept: bool = True,
 ) -> str:
     """Return the lines that end a retrieval.
 
@@ -24,8 +29,10 @@ def summary(
     ----------
     manifest
         Of the export; None if nothing was exported.
+    kept
+        Whether what has arrived is there when the same command runs again.
     """
-    lines = [_headline(request, report)]
+    lines = [_headline(request, report, kept=kept)]
     if manifest is not None:
         lines += _exported(report, manifest, folder)
     lines += _unavailable_plans(report.plans)
@@ -38,7 +45,7 @@ def summary(
     lines += [
         f"Note: {plain(text)}" for text in report.messages if text not in _SAID_IN_THE_HEADLINE
     ]
-    lines += _next(request, report)
+    lines += _next(request, report, kept=kept)
     return "\n".join(lines)
 
 
@@ -47,7 +54,7 @@ def found_nothing(report: Report) -> bool:
     return any(message in _SAID_IN_THE_HEADLINE for message in report.messages)
 
 
-def _headline(request: RetrievalRequest, report: Report) -> str:
+def _headline(request: RetrievalRequest, report: Report, *, kept: bool) -> str:
     if NO_PATIENT in report.messages:
         return "NOT FOUND: the DICOM system lists nothing of this patient. Check --patientId."
     if NO_PLAN in report.messages:
@@ -55,7 +62,8 @@ def _headline(request: RetrievalRequest, report: Report) -> str:
     return {
         State.COMPLETE: "COMPLETE: everything that belongs to it is here.",
         State.PARTIAL: f"NOT COMPLETE: {_count(len(report.missing), 'object')} missing.",
-        State.CANCELLED: "STOPPED before the end: what has arrived is kept for the next run.",
+        State.CANCELLED: "STOPPED before the end: "
+        + ("what has arrived is kept for the next run." if kept else "nothing was exported."),
     }.get(report.progress.state, "FAILED: the DICOM system did not tell what there is.")
 
 
@@ -123,12 +131,14 @@ def _missing(missing: Sequence[Missing]) -> Iterator[str]:
             yield f"  and {len(uids) - SHOWN_UIDS} more; manifest.json lists them all."
 
 
-def _next(request: RetrievalRequest, report: Report) -> Iterator[str]:
+def _next(request: RetrievalRequest, report: Report, *, kept: bool) -> Iterator[str]:
     state = report.progress.state
     if state is State.COMPLETE or (found_nothing(report) and not report.missing):
         return
     if state is State.CANCELLED:
-        yield "Next: run the same command again; it goes on where it stopped."
+        yield "Next: run the same command again" + (
+            "; it goes on where it stopped." if kept else "."
+        )
         return
     if state is State.FAILED and not report.missing:
         yield (
@@ -137,8 +147,8 @@ def _next(request: RetrievalRequest, report: Report) -> Iterator[str]:
         )
         return
     yield (
-        "Next: run the same command again; only what is missing is asked for. If the same objects "
-        "are missing again, open the patient in the DICOM system and check that they exist and can "
+        f"Next: run the same command again{'; only what is missing is asked for' * kept}. If the "
+        "same objects are missing again, open the patient in the DICOM system and check that they exist and can "
         "be exported there."
     )
     if request.method == "move" and report.missing and not report.items:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from dicomtools.files import write_atomically
 from dicomtools.problems import CommandProblem
@@ -39,6 +40,16 @@ class WorkFolder:
     def keep(self) -> None:
         """Leave the folder for the next run: not everything that was asked for is exported."""
         self.kept = True
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """Yield an empty folder for files that are not to be exported yet; it is removed at the end."""
+        folder = self.path / "staged"
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
 
     def holds_anything(self) -> bool:
         """Whether the next run would gain from what is here."""
@@ -97,6 +108,29 @@ def work_folder(export_path: Path) -> Iterator[WorkFolder]:
         if not existed:
             with suppress(OSError):  # not empty: that is what it is for
                 export_path.rmdir()
+
+
+@contextmanager
+def private_work_folder(export_path: Path) -> Iterator[WorkFolder]:
+    """Hold a work folder in the system's folder for temporary files, for originals.
+
+    Only a lock lies in the export path. Nothing is kept for the next run, whatever happens.
+
+    Raises
+    ------
+    CommandProblem
+        Another command works on this path, or a folder cannot be made.
+    """
+    with work_folder(export_path), _temporary() as folder:
+        yield WorkFolder(Path(folder))
+
+
+def _temporary() -> TemporaryDirectory[str]:
+    """Return a folder that only its owner may enter."""
+    try:
+        return TemporaryDirectory(prefix="dicomtools-", ignore_cleanup_errors=False)
+    except OSError as exc:
+        raise CommandProblem(f"No folder for temporary files can be made: {exc.strerror}") from exc
 
 
 def is_occupied(path: Path) -> bool:

@@ -274,14 +274,16 @@ def test_a_folder_that_holds_something_is_not_written_into_without_force(tmp_pat
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
 
 
-def test_anonymisation_is_refused_before_anything_is_asked_or_written(tmp_path: Path) -> None:
-    words = ["--anonymize", "--newPatientId", "X", "--newPatientName", "Y"]
+def test_half_an_anonymisation_is_refused_before_anything_is_asked_or_written(
+    tmp_path: Path,
+) -> None:
+    words = ["--newPatientId", "X", "--newPatientName", "Y"]
     with clinic() as at:
         done = at.run(tmp_path / "out", "--patientId", FIRST.patient_id, *words)
 
         assert at.pacs.requests == ()
     assert done.returncode == 1
-    assert "Anonymisation is not available yet" in done.stderr
+    assert "--newPatientId and --newPatientName without --anonymize" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

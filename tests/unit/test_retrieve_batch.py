@@ -329,8 +329,8 @@ def test_sizes_have_three_figures(size_bytes: int, words: str) -> None:
     [
         ("--anonymize", "--anonymize needs --newPatientId and --newPatientName"),
         ("--anonymize --newPatientId X", "--anonymize needs --newPatientId and --newPatientName"),
-        ("--anonymize --newPatientId X --newPatientName Y", "not available yet"),
-        ("--newPatientId X", "not available yet"),
+        ("--newPatientId X", "--newPatientId without --anonymize"),
+        ("--mapFile x.csv", "--mapFile without --anonymize"),
         ("--insecure", "means nothing without --useTls"),
         ("--useTls --certFile x.pem", "belong together"),
         ("--useTls --caFile absent.pem", "--caFile: there is no file"),

@@ -150,7 +150,7 @@ class ManifestInstance(_Frozen):
     series_instance_uid: str
     study_instance_uid: str
     sha256: str
-    """Of the file, whole, hexadecimal; the same as in the store."""
+    """Of the file, whole, hexadecimal; the same as in the store, unless it was anonymised."""
     size_bytes: int
     why: str = ""
     newest: bool = True
@@ -193,6 +193,23 @@ class ManifestPlan(_Frozen):
     reason: str = ""
 
 
+class ManifestAnonymization(_Frozen):
+    """How the objects of an anonymised export were de-identified; nothing of who the patient was."""
+
+    profile: str
+    options: tuple[str, ...] = ()
+    verified: bool = True
+    """Every object was read again and compared with its original."""
+
+
+class ManifestQuarantined(_Frozen):
+    """An object that is not in an anonymised export, because that could not be promised of it."""
+
+    sop_instance_uid: str
+    """The new one: what it would have become."""
+    faults: tuple[str, ...]
+
+
 class ManifestRequest(_Frozen):
     """What was asked for; the patient is in the files, not here."""
 
@@ -223,12 +240,15 @@ class Manifest(_Frozen):
     state: str
     """complete, partial, failed or cancelled."""
     request: ManifestRequest
+    anonymization: ManifestAnonymization | None = None
+    """None: the objects are as they were received, with the patient's identity."""
     counts: ManifestCounts
     plans: tuple[ManifestPlan, ...] = ()
     instances: tuple[ManifestInstance, ...] = ()
     missing: tuple[ManifestMissing, ...] = ()
     dangling: tuple[ManifestDangling, ...] = ()
     probed: tuple[ManifestProbed, ...] = ()
+    quarantined: tuple[ManifestQuarantined, ...] = ()
     other_files: tuple[ManifestInstance, ...] = ()
     """Files of earlier retrievals into the same folder that are not part of this one."""
     messages: tuple[str, ...] = ()
