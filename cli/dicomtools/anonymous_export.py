@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -281,7 +282,8 @@ def _publish(proven: Sequence[_Proven], manifest: Manifest, folder: ExportFolder
         write_atomically(folder.path / MANIFEST_NAME, encode_manifest(manifest))
     except BaseException as exc:
         for path in written:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # what is no file was not written here
+                path.unlink()
         if isinstance(exc, OSError):
             raise CommandProblem(f"{folder.path} cannot be written: {exc.strerror}") from exc
         raise

@@ -19,6 +19,8 @@ from dicomtools.problems import CommandProblem
 
 NAME = ".dicomtools"
 _LOCK = "lock"
+_OF_THE_LOCK = (_LOCK, f"{_LOCK}-journal")
+"""The journal is there while the lock is held, and after a crash."""
 
 
 class WorkFolder:
@@ -53,7 +55,9 @@ class WorkFolder:
 
     def holds_anything(self) -> bool:
         """Whether the next run would gain from what is here."""
-        return any(path.is_file() and path.name != _LOCK for path in self.path.rglob("*"))
+        return any(
+            path.is_file() and path.name not in _OF_THE_LOCK for path in self.path.rglob("*")
+        )
 
 
 @dataclass(frozen=True, slots=True)
