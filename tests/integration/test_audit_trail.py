@@ -97,6 +97,14 @@ async def test_reads_searches_and_queries_name_the_patient_by_pseudonym_only(
             session.get(f"{indexer}/v1/trees", params={"patient_id": PATIENT}),
             session.get(f"{indexer}/v1/instances/1.2.3.30"),
             session.get(f"{indexer}/v1/studies", params={"patient_id": PATIENT}),
+            # asked about nobody in particular, and told of this one
+            session.get(f"{indexer}/v1/patients"),
+            session.get(f"{indexer}/v1/series"),
+            session.get(f"{indexer}/v1/search", params={"tag": "Modality=RTPLAN"}),
+            session.post(
+                f"{gateway}/v1/peers/{PEER}/find",
+                json={"level": "STUDY", "keys": {"PatientID": "", "StudyInstanceUID": ""}},
+            ),
             session.post(
                 f"{gateway}/v1/peers/{PEER}/find",
                 json={"level": "STUDY", "keys": {"PatientID": PATIENT, "StudyInstanceUID": ""}},

@@ -165,5 +165,5 @@ async def test_who_was_refused_and_who_was_not_is_told_to_the_audit(guarded: Gua
         ("startReindex", "admin", 202): 1,
     }
     [read] = [one for one in guarded.audited if one.status == 200]
-    assert read.notes.patient_ids == ["P-1"]
+    assert list(read.notes.patient_ids) == ["P-1"]
     assert read.remote == "127.0.0.1"

@@ -23,7 +23,7 @@ from dicomcore.errors import BusUnavailable, InvalidRequest
 from dicomcore.events import CloudEvent
 from dicomcore.ports import Consumer, ConsumerSpec
 from dicomio.audit import AuditOptions, AuditTrail, act_of
-from dicomio.http import Audited, Notes, Role
+from dicomio.http import Audited, Input, Notes, Role
 from dicomio.local_bus import LocalBus
 
 CANARY = "CANARY^PATIENT 4711"
@@ -147,7 +147,7 @@ def test_a_request_is_what_its_route_and_its_answer_say(
             status=status,
             remote="::1",
             request_id="r1",
-            notes=Notes(patient_ids=[CANARY]),
+            notes=Notes(patient_ids={CANARY: None}),
         )
     )
 
@@ -271,3 +271,44 @@ async def test_on_the_embedded_bus_the_events_can_be_read_again(tmp_path: Path) 
     assert event.type == delivery.subject == "audit.event.v1"
     assert event.data["resourceType"] == "AuditEvent"
     assert "CANARY" not in delivery.body.decode()
+
+
+def test_a_request_names_so_many_patients_and_says_that_there_were_more() -> None:
+    notes = Notes()
+    for number in range(1003):
+        notes.about(f"P-{number}")
+        notes.about("P-0")
+
+    one = act_of(
+        Audited(
+            caller="ward",
+            issuer="",
+            roles=frozenset(),
+            operation_id="listPatients",
+            needed=Role.READER,
+            method="GET",
+            status=200,
+            remote="",
+            request_id="r",
+            notes=notes,
+        )
+    )
+
+    assert len(one.patient_ids) == 1000
+    assert one.counts == (("patients_not_named", 3),)
+
+
+def test_what_is_no_uid_and_no_id_of_ours_is_not_named() -> None:
+    class Order(Input):
+        patient_id: str
+        study_instance_uids: tuple[str, ...]
+        id: str
+        peer: str
+
+    notes = Notes()
+    notes.take_from(
+        Order(patient_id="P", study_instance_uids=("1.2.3", CANARY), id=CANARY, peer=CANARY)
+    )
+
+    assert notes.objects == [("study_instance_uid", "1.2.3")]
+    assert list(notes.patient_ids) == ["P"]

@@ -227,4 +227,5 @@ def act_of(audited: Audited) -> Act:
         ),
         patient_ids=tuple(audited.notes.patient_ids),
         objects=(*audited.notes.objects, ("request_id", audited.request_id)),
+        counts=(("patients_not_named", audited.notes.unnamed),) if audited.notes.unnamed else (),
     )

@@ -15,6 +15,8 @@ from qr_gateway.peers import Peers, PeerSettings
 from qr_gateway.retrieval.limits import Limits
 
 _TAGS = ("peers",)
+_PATIENT_ID = "00100020"
+"""In the DICOM JSON Model (PS3.18 F.2.2)."""
 
 
 class PeerPath(Input):
@@ -145,7 +147,11 @@ class PeerRoutes:
         if order.keys.get("PatientID"):
             call.notes.about(order.keys["PatientID"])
         keys = checked_keys(order.keys, allow_wildcards=order.allow_wildcards)
-        return await self._bridge.run(_find, client, order.level, keys, order.limit)
+        found = await self._bridge.run(_find, client, order.level, keys, order.limit)
+        for match in found.matches:
+            for patient_id in match.get(_PATIENT_ID, {}).get("Value", ()):
+                call.notes.about(str(patient_id))
+        return found
 
     def _client(self, name: str) -> Pacs:
         self._peers[name]  # NotFound

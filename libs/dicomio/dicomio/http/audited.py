@@ -18,23 +18,29 @@ _UIDS = tuple(
     for many in ("", "s")
 )
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_MOST = 100
-"""Patients or objects of one request that are named."""
+_MOST = 1000
+"""Patients or objects of one request that are named; a page has no more rows."""
 
 
 @dataclass(slots=True)
 class Notes:
     """What a request is about; collected from its models, completed by its handler."""
 
-    patient_ids: list[str] = field(default_factory=list, repr=False)
-    """Exactly; they leave this process as pseudonyms only."""
+    patient_ids: dict[str, None] = field(default_factory=dict, repr=False)
+    """Exactly, in order; they leave this process as pseudonyms only."""
+    unnamed: int = 0
+    """How often there was one patient too many."""
     objects: list[tuple[str, str]] = field(default_factory=list)
     """What kind, and its UID, ID or name."""
 
     def about(self, patient_id: str) -> None:
         """Note a patient."""
-        if patient_id not in self.patient_ids and len(self.patient_ids) < _MOST:
-            self.patient_ids.append(patient_id)
+        if patient_id in self.patient_ids:
+            return
+        if len(self.patient_ids) < _MOST:
+            self.patient_ids[patient_id] = None
+        else:
+            self.unnamed += 1
 
     def involving(self, kind: str, value: str) -> None:
         """Note an object; never anything that tells who a patient is."""
@@ -56,6 +62,19 @@ class Notes:
                         self.involving(name.removesuffix("s"), value)
                     elif name == "id" and _ID.fullmatch(value):
                         self.involving(name, value)
+
+    def take_shown(self, answer: object) -> None:
+        """Note whom an answer tells of: rows, or itself, with a field `patient_id`."""
+        if not isinstance(answer, BaseModel):
+            return
+        rows = [answer]
+        for value in answer.__dict__.values():
+            if isinstance(value, tuple | list):
+                rows += [row for row in value if isinstance(row, BaseModel)]
+        for row in rows:
+            patient_id = getattr(row, _PATIENT, None)
+            if isinstance(patient_id, str) and patient_id:
+                self.about(patient_id)
 
 
 @dataclass(frozen=True, slots=True)

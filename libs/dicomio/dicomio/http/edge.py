@@ -26,7 +26,7 @@ from dicomio.http.problems import (
     unexpected,
 )
 from dicomio.http.roles import Role
-from dicomio.http.routes import AnyRoute
+from dicomio.http.routes import AnyRoute, Reply
 from dicomio.tracing import NO_TRACER, Kind, Tracer
 
 log = structlog.get_logger(__name__)
@@ -209,7 +209,9 @@ def handler_of(route: AnyRoute) -> Next:
     async def handle(request: web.Request) -> web.StreamResponse:
         call = await bind(route, request, request_id=request[REQUEST_ID])
         request[NOTES] = call.notes
-        return respond(route, request, await route.handler(call))
+        result = await route.handler(call)
+        call.notes.take_shown(result.body if isinstance(result, Reply) else result)
+        return respond(route, request, result)
 
     return handle
 
