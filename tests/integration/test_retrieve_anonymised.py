@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from dicomcore.received import StoredInstance
 from dicomcore.tree import build_trees
 from dicomio.directory_store import DirectoryStore
 from dicomio.landing import Lander
-from dicomtools.demo.faults import Faults
+from dicomtools.demo.faults import ALWAYS, Faults
 from dicomtools.demo.made_up import MadeUpPatient
 from dicomtools.demo.patients import small_patient
 from store_scp.options import ScpOptions
@@ -35,7 +36,7 @@ from tests.integration import test_retrieve_command as command
 CANARY = b"canary"
 KEY = "a secret of the clinic, long enough"
 LABEL = "PLAN_1"
-WORDS = ["--planId", LABEL, "--useGet", "--anonymize", "--newPatientName", "NEW^NAME"]
+WORDS = ["--planId", LABEL, "--anonymize", "--newPatientName", "NEW^NAME"]
 IMAGES = ["--allowBurnedIn", "rt_image"]
 
 
@@ -63,6 +64,17 @@ SECOND = poisoned(small_patient(patient_id="CANARY-SECOND", seed=2))
 @pytest.fixture(autouse=True)
 def _patients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "DATASETS", [*FIRST.datasets, *SECOND.datasets])
+
+
+@pytest.fixture(autouse=True)
+def _no_original_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a test does: the folder for temporary files is empty afterwards."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.setenv(name, str(temporary))
+    yield
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.fixture
@@ -116,6 +128,7 @@ def test_an_export_is_anonymous_in_every_byte_and_its_references_are_the_same(
         "NEW",
         *WORDS,
         *IMAGES,
+        "--useGet",
         "--showTree",
     ]
     words += ["--anonymizationKeyFile", str(key_file), "--mapFile", str(map_file)]
@@ -280,6 +293,7 @@ def test_several_patients_are_numbered_and_a_repetition_gives_the_same_files(
     with command.clinic() as at:
         done = at.run(out, *words)
 
+        assert {request.command for request in at.pacs.requests} >= {"C-MOVE"}
         assert done.returncode == 1, done.stderr
         assert sorted(path.name for path in out.iterdir()) == ["NEW-01", "NEW-03"]
         assert_nothing_leaked(out, done.stdout, done.stderr)
@@ -359,3 +373,32 @@ def test_a_folder_with_originals_is_not_written_into_and_none_is_written_beside_
     assert [path.name for path in plain.iterdir()] == ["x"]
     assert "holds an anonymised export" in beside.stdout
     assert_nothing_leaked(out)
+
+
+def test_ctrl_c_exports_nothing_and_leaves_no_original(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["--patientId", FIRST.patient_id, "--newPatientId", "NEW", *WORDS, *IMAGES, "--useGet"]
+    stalls = Faults(stall_after=2, stall_s=command.DEADLINE_S, stall_times=ALWAYS)
+    with command.clinic(stalls) as at:
+        running = subprocess.Popen(
+            at.words(out, *words, "--json"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            cwd=tmp_path,
+        )
+        assert running.stdout is not None
+        said = ""
+        for line in running.stdout:
+            said += line
+            if json.loads(line)["landed"] >= 2:
+                break
+        assert any(path.is_file() for path in (tmp_path / "temporary").rglob("*.dcm"))
+        running.send_signal(signal.SIGINT)
+        more, error = running.communicate(timeout=command.DEADLINE_S)
+
+    assert running.returncode == 1
+    assert "nothing was exported" in error
+    assert not out.exists()
+    assert CANARY not in (said + more + error).lower().encode()
