@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+K8S    := .k8s-check
 
 .PHONY: help install lock demo test check fmt bench up secrets k8s-check compose-test clean
 
@@ -20,6 +21,7 @@ demo: install    ## one plan out of a made-up PACS, with everything it reference
 	$(BIN)/dicomtools demo
 
 test: install    ## every test; real servers come as wheels, Orthanc and DCMTK are used where installed
+	@$(MAKE) --silent $(K8S)/.installed || echo "The Kubernetes manifests are not checked: their tools cannot be installed here."
 	$(BIN)/python -m pytest
 
 check: install   ## lint, types, import borders
@@ -45,11 +47,11 @@ secrets:         ## random passwords for compose.yaml and k8s, into ./secrets; e
 
 # What looks at the manifests, apart from the project's own environment. kubectl renders them, or
 # kustomize; where there is neither, and there is Go, kustomize is built.
-K8S := .k8s-check
 $(K8S)/.installed: deploy/k8s-tools.lock
 	$(PYTHON) -m venv $(K8S)
 	$(K8S)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/k8s-tools.lock
-	command -v kubectl kustomize >/dev/null || GOBIN=$(CURDIR)/$(K8S)/go/bin go install sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
+	@command -v kubectl >/dev/null || command -v kustomize >/dev/null || \
+	  GOBIN=$(CURDIR)/$(K8S)/go/bin go install sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
 	@touch $@
 
 k8s-check: install $(K8S)/.installed  ## the Kubernetes manifests: rendered, validated, checked

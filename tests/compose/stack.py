@@ -32,9 +32,7 @@ READ_ALL = (
     _STORE
     + """
 for stat in store.list(INSTANCES):
-    digest = hashlib.sha256()
-    for chunk in store.get(stat.key):
-        digest.update(chunk)
+    digest = hashlib.sha256(store.get(stat.key))
     print(parse_object_key(stat.key).ref.sop_instance_uid, digest.hexdigest()[:16] in stat.key)
 store.close()
 """
