@@ -113,7 +113,7 @@ def quarantine_in_words(manifest: Manifest, *, allow_partial: bool) -> str:
     number = count(len(manifest.quarantined), "object")
     headline = (
         f"NOT COMPLETE: {number} held back."
-        if allow_partial
+        if manifest.instances
         else f"FAILED: nothing was exported. {number} could not be anonymised with certainty."
     )
     lines = [headline]
