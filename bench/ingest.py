@@ -271,6 +271,7 @@ def send_all(bench: Bench, port: int, ae_title: str, associations: int) -> float
 def measure(bench: Bench, kind: str, associations: int, figure: Figure) -> None:
     with tempfile.TemporaryDirectory(dir=bench.folder) as name:
         with RECEIVER_KINDS[kind](bench, Path(name)) as receiving:  # type: ignore[attr-defined]
+            os.sync()  # what the one before has written is not written while this one is measured
             before = receiving.cpu_s()
             seconds = send_all(bench, receiving.port, receiving.ae_title, associations)
             cpu_s = receiving.cpu_s() - before
@@ -300,6 +301,7 @@ def server_alone(bench: Bench, threads: int) -> float:
             assert response.status == 200, response.status
         connection.close()
 
+    os.sync()
     workers = [threading.Thread(target=put, args=(number,)) for number in range(threads)]
     started = time.perf_counter()
     for worker in workers:
