@@ -60,7 +60,7 @@ k8s-check: install $(K8S)/.installed  ## the Kubernetes manifests: rendered, val
 # As root, with Debian's docker.io and debootstrap, and Go; takes minutes. The engine's data and the images
 # stay in .compose-test, so that the next run has them; COMPOSE_TEST_IMAGES=registry pulls the official ones.
 compose-test: install  ## the images and compose.yaml in a Docker engine, with everything killed once
-	DICOMTOOLS_COMPOSE_TEST=.compose-test $(BIN)/python -m pytest tests/compose
+	DICOMTOOLS_COMPOSE_TEST=.compose-test $(BIN)/python -m pytest -s tests/compose
 
 lock:            ## make requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --no-header --no-annotate --quiet pyproject.toml -o requirements.lock
