@@ -53,8 +53,8 @@ class Sender:
     def _send_some(self) -> bool:
         """Send over one association, until one instance is not answered Success."""
         entity = AE(SENDER)
-        for dataset in self._left:
-            entity.add_requested_context(dataset.SOPClassUID, ExplicitVRLittleEndian)
+        for sop_class in sorted({dataset.SOPClassUID for dataset in self._left}):
+            entity.add_requested_context(sop_class, ExplicitVRLittleEndian)
         try:
             host, port = self._address()
         except (CommandFailed, ValueError, IndexError):

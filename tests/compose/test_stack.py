@@ -147,7 +147,7 @@ def test_retrievals_are_shared_and_killing_each_container_loses_nothing(stack: S
 def test_rolling_restart_while_an_association_is_open_finishes_it(stack: Stack) -> None:
     # given: a patient who is being sent to one replica
     scp = stack.containers("store-scp")[1]
-    patient = small_patient(patient_id="COMPOSE-DRAINED", slices=60, seed=300)
+    patient = small_patient(patient_id="COMPOSE-DRAINED", slices=250, seed=300)
     address = stack.address(scp, 11112)
     received = stack.metric(scp, "store_scp_instances_total")
     with Sender(patient.datasets, lambda: address) as sender:
@@ -156,7 +156,8 @@ def test_rolling_restart_while_an_association_is_open_finishes_it(stack: Stack) 
             "the first instance",
         )
 
-        # when: that replica is told to stop, as an upgrade does
+        # when: that replica is told to stop, as an upgrade does, with more to come
+        assert len(sender.acknowledged) < len(patient.instances) - 20
         stack.engine.docker("stop", "--time", "90", scp)
         sender.finish()
     state = json.loads(stack.engine.docker("inspect", scp))[0]["State"]
