@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import subprocess
 import time
 import uuid
@@ -135,7 +136,7 @@ class Stack:
         return status, json.loads(text)
 
     def metric(self, container: str, name: str) -> float:
-        """Return the sum of a metric over its labels, from where `/metrics` is: inside."""
+        """Return the sum of a metric over its labels, 0 if it has none yet; asked inside."""
         token = (self.folder / "secrets" / "http_token").read_text()
         script = (
             "import urllib.request as r\n"
@@ -144,8 +145,7 @@ class Stack:
             "print(r.urlopen(q, timeout=30).read().decode())"
         )
         text = self.run_python(container, script)
-        lines = [line for line in text.splitlines() if line.partition("{")[0].split()[0] == name]
-        assert lines, text
+        lines = [line for line in text.splitlines() if re.match(rf"{name}[{{ ]", line)]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
     def run_python(self, container: str, script: str) -> str:
