@@ -96,8 +96,8 @@ def decoded(body: bytes) -> Request:
         request = Request(primitive, int(pdu.protocol_version))
         _ = request.calling_ae_title, request.called_ae_title, primitive.application_context_name
         for context in primitive.presentation_context_definition_list:
-            # each has one abstract syntax, and at least one transfer syntax to choose from
-            _ = str(context.abstract_syntax)[0], context.transfer_syntax[0], context.context_id
+            # each has an abstract syntax, if only an empty one that is refused, and a transfer syntax
+            _ = str(context.abstract_syntax), context.transfer_syntax[0], context.context_id
     except _DAMAGE as exc:
         raise MalformedRequest("association request cannot be decoded") from exc
     return request
