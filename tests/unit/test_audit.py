@@ -189,7 +189,12 @@ class Bus:
 @pytest.fixture
 async def logged() -> AsyncIterator[list[Any]]:
     capture, before = LogCapture(), structlog.get_config()
-    structlog.configure(processors=[capture], cache_logger_on_first_use=False)
+    structlog.configure(
+        processors=[capture],
+        # whatever level another test left behind
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+        cache_logger_on_first_use=False,
+    )
     yield capture.entries
     structlog.configure(**before)
 
