@@ -275,6 +275,32 @@ def test_what_landed_when_gateway_and_receiver_died_together_is_announced_by_the
     assert len(bench.pacs.sent) == len(set(bench.pacs.sent))
 
 
+def test_it_is_announced_even_if_the_pacs_has_gone_away_by_then(tmp_path):
+    bench = DyingBench(tmp_path)
+    bench.kills = True
+    bench.dies = {sorted(PATIENT.closure("VMAT_B"))[0]}
+    with pytest.raises(Killed):
+        bench.run(plan_label="VMAT_B")
+    bench.script.refuse_associations = True
+
+    report = bench.run(plan_label="VMAT_B", saved=bench.saved[-1])
+
+    assert report.progress.state is State.FAILED
+    assert set(bench.announced) == bench.landed()
+
+
+def test_a_later_association_that_ends_well_does_not_hide_an_earlier_one_that_did_not(tmp_path):
+    bench = DyingBench(tmp_path, limits=Limits(backoff_s=0, sop_classes_per_association=1))
+    bench.script.no_instance_find = True
+    died = {p.sop_instance_uid for p in PATIENT.plans}
+    bench.dies = set(died)
+
+    report = bench.run(plan_label="ION_C", method="get")
+
+    assert report.progress.state is State.COMPLETE
+    assert set(bench.announced) == bench.landed() >= died
+
+
 def test_an_undisturbed_retrieval_announces_each_instance_once(bench):
     bench.run(plan_label="VMAT_B")
 

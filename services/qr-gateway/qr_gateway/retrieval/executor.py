@@ -129,20 +129,29 @@ class _Retrieval:
 
     def _begin(self) -> None:
         self._tally.begin("query", ())
-        self._tally.keep()  # from now on a second run can tell that there was a first
+        self._doubt_an_earlier_run()
         catalogue = self._survey.patient(self._request.patient_id)
-        for study in sorted({s.study_instance_uid for s in catalogue.series.values()}):
-            before = self._shelf.look_at_study(study)
-            if self._tally.resumed:
-                self._tally.saved.doubtful.update(
-                    landed.object_key
-                    for landed in before
-                    if landed.ref.sop_instance_uid not in self._tally.saved.moved
-                )
+        studies = {s.study_instance_uid for s in catalogue.series.values()}
+        for study in sorted(studies):
+            self._shelf.look_at_study(study)
+        self._tally.saved.studies |= studies
+        self._tally.keep()  # before anything is asked for: a second run must know where to look
         for series in catalogue.series:
             if series in self._tally.saved.unlistable:
                 catalogue = catalogue.with_unlistable(series)
         self._known = replace(self._known, catalogue=catalogue)
+
+    def _doubt_an_earlier_run(self) -> None:
+        """What landed while an earlier run was killed may not have been announced.
+
+        It is looked for before the PACS is asked anything: that may fail, and end the job.
+        """
+        for study in sorted(self._tally.saved.studies):
+            self._tally.saved.doubtful.update(
+                landed.object_key
+                for landed in self._shelf.look_at_study(study)
+                if landed.ref.sop_instance_uid not in self._tally.saved.moved
+            )
 
     def _next(self) -> Step:
         self._known = replace(

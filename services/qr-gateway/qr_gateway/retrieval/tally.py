@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dicomcore.planner.ladder import Ladder
 from dicomcore.ports import QueryLevel
+from dicomcore.uids import StudyUID
 from qr_gateway.retrieval.limits import Limits
 from qr_gateway.retrieval.model import Progress, State
 from qr_gateway.retrieval.shelf import Landed
@@ -23,6 +24,8 @@ class Saved(BaseModel):
 
     moved: dict[str, int] = {}
     """SOP Instance UID → size in bytes, of what landed through this job."""
+    studies: set[StudyUID] = set()
+    """Where something may have landed through this job."""
     doubtful: set[str] = set()
     """Keys of objects that landed while something went wrong: they may not have been announced."""
     given_up: dict[str, str] = {}
@@ -46,8 +49,6 @@ class Tally:
         limits: Limits,
     ) -> None:
         self.saved = _parse(saved)
-        self.resumed = saved is not None
-        """Whether an earlier run of this job ended without a report: killed, or the store away."""
         self.step = ""
         self.wanted: set[str] = set()
         self.landed = 0

@@ -270,6 +270,8 @@ class Transfers:
                 cancelled=self._cancelled,
             )
             self._look(errand)
+            if outcome.status != SUCCESS:
+                self._doubt()  # the status of a later association says nothing of this one
             if errand.uids and not self._missing(errand):
                 break
         if outcome is None:
