@@ -33,6 +33,8 @@ class Script:
     refuse_associations: bool = False
     never: set[str] = field(default_factory=set)
     no_instance_find: bool = False
+    skips_what_is_not_offered: bool = False
+    """An instance whose SOP class was not negotiated is passed over in silence, not failed."""
     refuse_optional_keys: bool = False
 
 
@@ -156,7 +158,10 @@ class MemoryPacs:
             if cancelled():
                 return TransferOutcome(0xFE00)
             uid = str(ds.SOPInstanceUID)
-            if uid in self.script.never or (classes is not None and ds.SOPClassUID not in classes):
+            unoffered = classes is not None and ds.SOPClassUID not in classes
+            if unoffered and self.script.skips_what_is_not_offered:
+                continue
+            if uid in self.script.never or unoffered:
                 failed.append(uid)
                 continue
             self.sent.append(uid)

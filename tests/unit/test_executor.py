@@ -292,6 +292,7 @@ def test_it_is_announced_even_if_the_pacs_has_gone_away_by_then(tmp_path):
 def test_a_later_association_that_ends_well_does_not_hide_an_earlier_one_that_did_not(tmp_path):
     bench = DyingBench(tmp_path, limits=Limits(backoff_s=0, sop_classes_per_association=1))
     bench.script.no_instance_find = True
+    bench.script.skips_what_is_not_offered = True
     died = {p.sop_instance_uid for p in PATIENT.plans}
     bench.dies = set(died)
 
