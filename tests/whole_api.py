@@ -18,12 +18,12 @@ from yarl import URL
 from dicomcore.audit import Act
 from dicomio.http import Access, AnyRoute, AuditSink, make_app, serve
 from dicomio.http.auth import LOOPBACK_ONLY
+from dicomio.jobs.attempt import Pace
+from dicomio.jobs.audit import no_audit
+from dicomio.jobs.options import WorkerOptions
 from dicomio.local_kv import LocalKeyValue
 from dicomio.tracing import NO_TRACER, Tracer
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
-from qr_gateway.jobs.attempt import Pace
-from qr_gateway.jobs.audit import no_audit
-from qr_gateway.jobs.options import WorkerOptions
 from qr_gateway.peers import Peers, PeerSettings
 from tests.indexer_world import announce, embedded_parts, land, plan, running, structure_set
 from tests.memory_pacs import MemoryPacs

@@ -18,6 +18,7 @@ from dicomio.audit import AuditOptions, AuditTrail
 from dicomio.bridge import Bridge
 from dicomio.directory_store import DirectoryStore
 from dicomio.http import Check, make_app, serve
+from dicomio.jobs.options import WorkerOptions
 from dicomio.landing import Announcer, Lander, Publish
 from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
@@ -25,7 +26,6 @@ from dicomio.metrics import new_registry
 from dicomio.sql_index import SqlIndex
 from indexer.app import Indexer
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
-from qr_gateway.jobs.options import WorkerOptions
 from qr_gateway.peers import Peers, PeerSettings
 from qr_gateway.receiving import receiver
 from store_scp.metrics import ScpMetrics

@@ -13,19 +13,19 @@ import pytest
 
 from dicomcore.errors import Conflict, InvalidRequest, NotFound, Unreadable
 from dicomcore.ports import KeyValue
-from dicomio.local_kv import LocalKeyValue
-from qr_gateway.jobs import upkeep
-from qr_gateway.jobs.chunks import (
+from dicomio.jobs import upkeep
+from dicomio.jobs.chunks import (
     CHUNK_BYTES,
     delete_chunks,
     delete_value,
     read_chunks,
     write_chunks,
 )
-from qr_gateway.jobs.claims import Claims, LeaseLost
-from qr_gateway.jobs.ledger import Ledger
-from qr_gateway.jobs.record import ChunkRef, Job
-from qr_gateway.jobs.records import Records
+from dicomio.jobs.claims import Claims, LeaseLost
+from dicomio.jobs.ledger import Ledger
+from dicomio.jobs.record import ChunkRef, Job
+from dicomio.jobs.records import Records
+from dicomio.local_kv import LocalKeyValue
 from qr_gateway.retrieval.kind import RETRIEVAL
 from qr_gateway.retrieval.model import Item, Missing, Progress, Report, RetrievalRequest, State
 

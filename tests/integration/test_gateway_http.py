@@ -21,11 +21,11 @@ from dicomcore.ports import QueryLevel
 from dicomio import pacs
 from dicomio.directory_store import DirectoryStore
 from dicomio.http import make_app, serve
+from dicomio.jobs.attempt import Pace
+from dicomio.jobs.options import WorkerOptions
 from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
-from qr_gateway.jobs.attempt import Pace
-from qr_gateway.jobs.options import WorkerOptions
 from qr_gateway.peers import Peers, PeerSettings
 from qr_gateway.retrieval.model import (
     Dangling,

@@ -15,6 +15,8 @@ from prometheus_client import CollectorRegistry
 from dicomcore.keys import INSTANCES, parse_object_key
 from dicomio.directory_store import DirectoryStore
 from dicomio.http import make_app, serve
+from dicomio.jobs.attempt import Pace
+from dicomio.jobs.options import WorkerOptions
 from dicomio.landing import Announcer, Lander
 from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
@@ -22,8 +24,6 @@ from dicomtools.demo.faults import ALWAYS, Faults
 from dicomtools.demo.pacs import DemoPacs
 from dicomtools.demo.patients import small_patient
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
-from qr_gateway.jobs.attempt import Pace
-from qr_gateway.jobs.options import WorkerOptions
 from qr_gateway.peers import Peers, PeerSettings
 from qr_gateway.receiving import receiver
 from qr_gateway.retrieval.limits import Limits

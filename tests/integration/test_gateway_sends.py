@@ -20,13 +20,13 @@ from dicomcore.received import Received
 from dicomio import pacs
 from dicomio.directory_store import DirectoryStore
 from dicomio.http import make_app, serve
+from dicomio.jobs.attempt import Pace
+from dicomio.jobs.options import WorkerOptions
+from dicomio.jobs.states import Progress, State
 from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
 from dicomio.pacs import Retry
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
-from qr_gateway.jobs.attempt import Pace
-from qr_gateway.jobs.options import WorkerOptions
-from qr_gateway.jobs.states import Progress, State
 from qr_gateway.peers import Peers, PeerSettings
 from qr_gateway.sending.job import Listener, SendingParts, send_studies
 from qr_gateway.sending.model import SendRequest

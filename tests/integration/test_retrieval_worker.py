@@ -32,16 +32,16 @@ from dicomcore.events import (
 )
 from dicomcore.ports import Consumer, ConsumerSpec, Delivery, Entry, EventBus, KeyValue
 from dicomio.bridge import Bridge
+from dicomio.jobs.announce import request_work
+from dicomio.jobs.attempt import Hooks, Pace
+from dicomio.jobs.claims import Claims, LeaseLost
+from dicomio.jobs.ledger import Ledger
+from dicomio.jobs.options import Metrics, WorkerOptions
+from dicomio.jobs.record import Job
+from dicomio.jobs.records import Records
+from dicomio.jobs.worker import Worker
 from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
-from qr_gateway.jobs.announce import request_work
-from qr_gateway.jobs.attempt import Hooks, Pace
-from qr_gateway.jobs.claims import Claims, LeaseLost
-from qr_gateway.jobs.ledger import Ledger
-from qr_gateway.jobs.options import Metrics, WorkerOptions
-from qr_gateway.jobs.record import Job
-from qr_gateway.jobs.records import Records
-from qr_gateway.jobs.worker import Worker
 from qr_gateway.retrieval.kind import RETRIEVAL
 from qr_gateway.retrieval.model import Progress, Report, RetrievalRequest, State
 

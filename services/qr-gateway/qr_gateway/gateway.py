@@ -15,12 +15,12 @@ from dicomcore.received import Received
 from dicomio import pacs
 from dicomio.bridge import Bridge
 from dicomio.http import AnyRoute, Check
-from qr_gateway.jobs.attempt import Hooks
-from qr_gateway.jobs.desk import JobDesk
-from qr_gateway.jobs.ledger import Ledger
-from qr_gateway.jobs.options import Metrics, WorkerOptions
-from qr_gateway.jobs.records import Records
-from qr_gateway.jobs.worker import Worker
+from dicomio.jobs.attempt import Hooks
+from dicomio.jobs.desk import JobDesk
+from dicomio.jobs.ledger import Ledger
+from dicomio.jobs.options import Metrics, WorkerOptions
+from dicomio.jobs.records import Records
+from dicomio.jobs.worker import Worker
 from qr_gateway.peer_routes import PeerRoutes
 from qr_gateway.peers import Peers
 from qr_gateway.retrieval import executor

@@ -19,7 +19,7 @@ from dicomio.http import (
     Route,
     stream_events,
 )
-from qr_gateway.jobs.desk import JobDesk
+from dicomio.jobs.desk import JobDesk
 from qr_gateway.peers import Peers
 from qr_gateway.retrieval.model import Report, RetrievalRequest
 from qr_gateway.views import (

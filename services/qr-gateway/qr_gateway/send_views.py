@@ -7,8 +7,8 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from dicomio.http import Input
-from qr_gateway.jobs.record import Counts, Job
-from qr_gateway.jobs.states import Progress, State
+from dicomio.jobs.record import Counts, Job
+from dicomio.jobs.states import Progress, State
 from qr_gateway.sending.model import (
     MAX_INSTANCES,
     MAX_STUDIES,

@@ -15,6 +15,7 @@ from dicomcore.ports import EventBus
 from dicomio.audit import AuditOptions
 from dicomio.bridge import Bridge
 from dicomio.http import Check, is_loopback, make_app, serve
+from dicomio.jobs.audit import no_audit
 from dicomio.landing import Announcer, Lander, Publish
 from dicomio.metrics import new_registry
 from dicomio.nats_audit import nats_trail
@@ -25,7 +26,6 @@ from dicomio.s3_store import S3Options, S3Store
 from dicomio.tracing import TracingOptions
 from dicomio.tracing_setup import make_tracer
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
-from qr_gateway.jobs.audit import no_audit
 from qr_gateway.receiving import receiver
 from qr_gateway.settings import Settings
 

@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import Field
 
 from dicomio.http import AccessSettings
+from dicomio.jobs.attempt import Pace
+from dicomio.jobs.options import WorkerOptions
 from dicomio.service_settings import shared_config
-from qr_gateway.jobs.attempt import Pace
-from qr_gateway.jobs.options import WorkerOptions
 from qr_gateway.peers import AeTitle, Peers, parse_peers, read_peers
 
 

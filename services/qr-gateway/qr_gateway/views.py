@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, Field
 
 from dicomio.http import Input, decode_cursor, encode_cursor
-from qr_gateway.jobs.record import Counts, Job
+from dicomio.jobs.record import Counts, Job
 from qr_gateway.retrieval.model import (
     Dangling,
     Item,

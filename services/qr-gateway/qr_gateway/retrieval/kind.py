@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from dicomcore.events import EventData, RetrievalCompleted, RetrievalEnded, RetrievalRequested
-from qr_gateway.jobs.kind import JobKind
-from qr_gateway.jobs.record import Counts, Job
+from dicomio.jobs.kind import JobKind
+from dicomio.jobs.record import Counts, Job
 from qr_gateway.retrieval.model import Report, RetrievalRequest, State
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from qr_gateway.jobs.states import Frozen, JobReport, Progress, State
+from dicomio.jobs.states import Frozen, JobReport, Progress, State
 
 __all__ = [
     "Dangling",

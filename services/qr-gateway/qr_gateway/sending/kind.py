@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from dicomcore.events import EventData, SendCompleted, SendEnded, SendRequested
-from qr_gateway.jobs.kind import JobKind
-from qr_gateway.jobs.record import Counts, Job
-from qr_gateway.jobs.states import State
+from dicomio.jobs.kind import JobKind
+from dicomio.jobs.record import Counts, Job
+from dicomio.jobs.states import State
 from qr_gateway.sending.model import SendingReport, SendRequest
 
 

@@ -10,7 +10,7 @@ from dicomcore.errors import DicomToolsError
 from dicomcore.sending.rename import check_machine_name
 from dicomcore.sending.values import Policy
 from dicomcore.uids import parse_uid
-from qr_gateway.jobs.states import Frozen, JobReport
+from dicomio.jobs.states import Frozen, JobReport
 
 MAX_STUDIES = 100
 MAX_INSTANCES = 4000

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from dicomcore.errors import NotFound
-from qr_gateway.jobs.states import Progress, State
+from dicomio.jobs.states import Progress, State
 
 Q = TypeVar("Q", bound=BaseModel)
 _JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)

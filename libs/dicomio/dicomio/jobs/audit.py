@@ -7,8 +7,8 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from dicomcore.audit import Act, Activity, Actor, Outcome
-from qr_gateway.jobs.record import Job
-from qr_gateway.jobs.states import State
+from dicomio.jobs.record import Job
+from dicomio.jobs.states import State
 
 Q = TypeVar("Q", bound=BaseModel)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from dicomcore.audit import Act
+from dicomio.jobs.attempt import Pace
+from dicomio.jobs.audit import no_audit
 from dicomio.tracing import NO_TRACER, Tracer
-from qr_gateway.jobs.attempt import Pace
-from qr_gateway.jobs.audit import no_audit
 
 
 @dataclass(frozen=True, slots=True)

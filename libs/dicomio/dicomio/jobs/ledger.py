@@ -9,11 +9,11 @@ from typing import Generic
 from pydantic import BaseModel, ValidationError
 
 from dicomcore.errors import Conflict, InvalidRequest, Unreadable
-from qr_gateway.jobs.chunks import read_chunks
-from qr_gateway.jobs.kind import JobKind, Q, R
-from qr_gateway.jobs.record import Job, new_job_id, parse_job_id
-from qr_gateway.jobs.records import Records, Snapshot
-from qr_gateway.jobs.states import State
+from dicomio.jobs.chunks import read_chunks
+from dicomio.jobs.kind import JobKind, Q, R
+from dicomio.jobs.record import Job, new_job_id, parse_job_id
+from dicomio.jobs.records import Records, Snapshot
+from dicomio.jobs.states import State
 
 
 class _Known(BaseModel):

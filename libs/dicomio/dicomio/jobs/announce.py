@@ -6,9 +6,9 @@ from datetime import datetime
 
 from dicomcore.events import encode
 from dicomcore.ports import EventBus
+from dicomio.jobs.kind import JobKind, Q, R
+from dicomio.jobs.record import Job
 from dicomio.tracing import current_traceparent
-from qr_gateway.jobs.kind import JobKind, Q, R
-from qr_gateway.jobs.record import Job
 
 SOURCE = "qr-gateway"
 _ROUND_S = 600

@@ -7,7 +7,7 @@ import zlib
 
 from dicomcore.errors import Conflict, Unreadable
 from dicomcore.ports import KeyValue
-from qr_gateway.jobs.record import ChunkRef
+from dicomio.jobs.record import ChunkRef
 
 CHUNK_BYTES = 448 * 1024
 """Below the 512 KiB that a value may have."""

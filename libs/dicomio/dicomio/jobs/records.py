@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from dicomcore.errors import Conflict, NotFound, Unreadable
 from dicomcore.ports import Entry, KeyValue
-from qr_gateway.jobs.kind import JobKind, Q, R
-from qr_gateway.jobs.record import Job, parse_job_id
+from dicomio.jobs.kind import JobKind, Q, R
+from dicomio.jobs.record import Job, parse_job_id
 
 _TRIES = 50
 _READ_AT_ONCE = 16

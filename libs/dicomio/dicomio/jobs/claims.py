@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from typing import Generic
 
 from dicomcore.errors import Conflict
-from qr_gateway.jobs.chunks import delete_chunks, delete_value, read_chunks, write_chunks
-from qr_gateway.jobs.kind import Q, R
-from qr_gateway.jobs.record import ChunkRef, Job, Lease, parse_job_id
-from qr_gateway.jobs.records import Records, Snapshot
-from qr_gateway.jobs.states import Progress, State
+from dicomio.jobs.chunks import delete_chunks, delete_value, read_chunks, write_chunks
+from dicomio.jobs.kind import Q, R
+from dicomio.jobs.record import ChunkRef, Job, Lease, parse_job_id
+from dicomio.jobs.records import Records, Snapshot
+from dicomio.jobs.states import Progress, State
 
 
 class LeaseLost(Conflict):

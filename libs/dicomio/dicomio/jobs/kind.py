@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel
 
 from dicomcore.events import EventData, JobRequested
-from qr_gateway.jobs.record import Counts, Job
-from qr_gateway.jobs.states import JobReport
+from dicomio.jobs.record import Counts, Job
+from dicomio.jobs.states import JobReport
 
 Q = TypeVar("Q", bound=BaseModel)
 """What a job of the kind is asked for."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from dicomcore.errors import NotFound
-from qr_gateway.jobs.chunks import delete_chunks
-from qr_gateway.jobs.kind import Q, R
-from qr_gateway.jobs.record import Job, first_job_id
-from qr_gateway.jobs.records import Records
+from dicomio.jobs.chunks import delete_chunks
+from dicomio.jobs.kind import Q, R
+from dicomio.jobs.record import Job, first_job_id
+from dicomio.jobs.records import Records
 
 
 async def forgotten(records: Records[Q, R], *, idle_s: float) -> Sequence[Job[Q]]:

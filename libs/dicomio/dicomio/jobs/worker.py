@@ -21,18 +21,18 @@ from dicomcore.errors import (
 from dicomcore.events import decode, traceparent_of
 from dicomcore.ports import Consumer, ConsumerSpec, Delivery, EventBus
 from dicomio.bridge import Bridge
+from dicomio.jobs import upkeep
+from dicomio.jobs.announce import announce_end, request_work
+from dicomio.jobs.attempt import Attempt, Execute, Stop
+from dicomio.jobs.audit import act_of_end
+from dicomio.jobs.claims import Claims, LeaseLost
+from dicomio.jobs.kind import Q, R
+from dicomio.jobs.options import Metrics, WorkerOptions
+from dicomio.jobs.record import Job
+from dicomio.jobs.records import Records
+from dicomio.jobs.states import State
 from dicomio.tasks import end
 from dicomio.tracing import NO_TRACER, Kind, Span
-from qr_gateway.jobs import upkeep
-from qr_gateway.jobs.announce import announce_end, request_work
-from qr_gateway.jobs.attempt import Attempt, Execute, Stop
-from qr_gateway.jobs.audit import act_of_end
-from qr_gateway.jobs.claims import Claims, LeaseLost
-from qr_gateway.jobs.kind import Q, R
-from qr_gateway.jobs.options import Metrics, WorkerOptions
-from qr_gateway.jobs.record import Job
-from qr_gateway.jobs.records import Records
-from qr_gateway.jobs.states import State
 
 log = structlog.get_logger(__name__)
 

@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field
 from dicomcore.errors import InvalidRequest
 from dicomcore.ports import EventBus
 from dicomio.http import ServerEvent, decode_cursor, encode_cursor
-from qr_gateway.jobs.announce import request_work
-from qr_gateway.jobs.kind import Q, R
-from qr_gateway.jobs.ledger import Ledger
-from qr_gateway.jobs.record import Job
+from dicomio.jobs.announce import request_work
+from dicomio.jobs.kind import Q, R
+from dicomio.jobs.ledger import Ledger
+from dicomio.jobs.record import Job
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _REPORTS_KEPT = 8

@@ -22,12 +22,12 @@ from dicomcore.errors import (
 )
 from dicomcore.ports import Delivery
 from dicomio.bridge import Bridge
+from dicomio.jobs.claims import Claims, LeaseLost
+from dicomio.jobs.kind import Q, R
+from dicomio.jobs.record import Job
+from dicomio.jobs.records import Records
+from dicomio.jobs.states import Progress
 from dicomio.tasks import end
-from qr_gateway.jobs.claims import Claims, LeaseLost
-from qr_gateway.jobs.kind import Q, R
-from qr_gateway.jobs.record import Job
-from qr_gateway.jobs.records import Records
-from qr_gateway.jobs.states import Progress
 
 log = structlog.get_logger(__name__)
 
