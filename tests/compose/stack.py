@@ -136,8 +136,10 @@ class Stack:
         return status, json.loads(text)
 
     def metric(self, container: str, name: str) -> float:
-        """Return the sum of a metric over its labels, 0 if it has none yet; asked inside."""
-        token = (self.folder / "secrets" / "http_token").read_text()
+        """Return the sum of a metric over its labels, 0 if it has none yet; asked inside, by who
+        may read metrics alone.
+        """
+        token = (self.folder / "secrets" / "monitor_token").read_text()
         script = (
             "import urllib.request as r\n"
             "q = r.Request('http://127.0.0.1:8080/metrics',"

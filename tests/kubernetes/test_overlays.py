@@ -193,7 +193,7 @@ def test_with_every_component_metrics_are_asked_with_a_token_from_where_monitori
     ]
 
     assert sorted(watched) == sorted(TRIO)
-    assert endpoint["authorization"]["credentials"] == {"name": "dicomtools", "key": "http_token"}
+    assert endpoint["authorization"]["credentials"] == {"name": "dicomtools", "key": "monitor_token"}
     policy = rendered.one("NetworkPolicy", "monitoring-to-metrics")
     assert {
         labels_of(one)["app"] for one in rendered.selected(policy["spec"]["podSelector"])

@@ -20,6 +20,10 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
+from dicomio.http import Role
+from dicomio.http.tokens import read_tokens
+from dicomio.service_settings import AuditSettings, TracingSettings, load
+
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES = {
@@ -56,10 +60,22 @@ def known_variables(*modules: str) -> set[str]:
     }
 
 
+def mounted(secrets: list[Any]) -> set[str]:
+    """The names of the files that a container finds."""
+    return {one if isinstance(one, str) else one.get("target", one.get("path")) for one in secrets}
+
+
 def secret_names(secrets: list[Any]) -> set[str]:
+    """The variables that files stand for: those named like one; the others a variable names."""
+    return {name.upper() for name in mounted(secrets) if "." not in name}
+
+
+def named_files(environment: dict[str, str], folder: str) -> set[str]:
+    """The files of secrets that variables name."""
     return {
-        (one if isinstance(one, str) else one.get("target", one.get("path"))).upper()
-        for one in secrets
+        value.removeprefix(folder)
+        for value in environment.values()
+        if str(value).startswith(folder)
     }
 
 
@@ -70,6 +86,8 @@ def test_compose_sets_only_what_the_service_reads(service: str, module: str) -> 
     given = set(described["environment"]) | secret_names(described["secrets"])
 
     assert given <= known_variables(module, SHARED)
+    files = {name for name in mounted(described["secrets"]) if "." in name}
+    assert named_files(described["environment"], "/run/secrets/") == files
 
 
 @pytest.mark.parametrize(("service", "module"), SERVICES.items())
@@ -87,10 +105,15 @@ def test_kubernetes_sets_only_what_the_service_reads(service: str, module: str) 
         if document["kind"] == "ConfigMap" and path.parent.name == "base"
     ]
 
-    given = set(common) | {variable["name"] for variable in pod["containers"][0]["env"]}
-    given |= secret_names(pod["volumes"][0]["secret"]["items"])
+    environment = {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
+    items = pod["volumes"][0]["secret"]["items"]
+    given = set(common) | set(environment) | secret_names(items)
 
     assert given <= known_variables(module, SHARED)
+    files = {name for name in mounted(items) if "." in name}
+    assert named_files(environment, "/run/secrets/dicomtools/") == files
+    # what a mount takes out of the Secret is what `make secrets` puts there
+    assert {item["key"] for item in items} <= made_secrets()
 
 
 def test_compose_publishes_on_loopback_unless_told_otherwise() -> None:
@@ -126,6 +149,35 @@ def test_compose_waits_for_what_is_healthy_and_keeps_the_networks_apart() -> Non
     inside = {name for name, network in COMPOSE["networks"].items() if network}
     assert inside == {"services", "datastore"}
     assert all(COMPOSE["networks"][name] == {"internal": True} for name in inside)
+
+
+def test_with_external_servers_none_of_ours_starts_and_every_connection_is_verified() -> None:
+    class Loader(yaml.SafeLoader):
+        """Knows compose's own tags; what they say is left to compose."""
+
+    Loader.add_multi_constructor(
+        "!",
+        lambda loader, _, node: (
+            loader.construct_sequence(node, deep=True)
+            if isinstance(node, yaml.SequenceNode)
+            else loader.construct_mapping(node)
+            if isinstance(node, yaml.MappingNode)
+            else None
+        ),
+    )
+    external = yaml.load((ROOT / "compose.external.yaml").read_text(), Loader)  # noqa: S506
+
+    for service, module in SERVICES.items():
+        described = external["services"][service]
+        environment = COMPOSE["services"][service]["environment"] | described["environment"]
+        given = set(environment) | secret_names(described["secrets"])
+        assert given <= known_variables(module, SHARED)
+        files = {name for name in mounted(described["secrets"]) if "." in name}
+        assert named_files(environment, "/run/secrets/") == files
+        assert environment["S3_SECURE"] == "true"
+        assert environment["S3_CA_FILE"] == environment["NATS_CA_FILE"] == "/run/secrets/ca.pem"
+    gone = {name for name, described in external["services"].items() if described is None}
+    assert gone == {"nats", "s3", "postgres"}
 
 
 def test_nats_writes_every_message_before_it_acknowledges() -> None:
@@ -219,6 +271,40 @@ def test_store_scp_gets_longer_to_stop_than_it_gives_its_associations() -> None:
     assert pod["terminationGracePeriodSeconds"] > float(environment["STORE_SCP_GRACE_S"])
 
 
+def made_secrets() -> set[str]:
+    """The names of the files that make-secrets.sh writes."""
+    script = (ROOT / "deploy" / "make-secrets.sh").read_text()
+    return set(re.findall(r"^keep_or_make (\S+)", script, re.MULTILINE))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell script")
+def test_the_services_understand_the_secrets_that_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: new secrets, and a caller's name added to the file of tokens by hand
+    folder = tmp_path / "secrets"
+    command = ["/bin/sh", str(ROOT / "deploy" / "make-secrets.sh"), str(folder)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    tokens_file = folder / "http_tokens.toml"
+    added = f'\n[tokens.qa]\nsha256 = "{"0" * 64}"\nroles = ["reader"]\n'
+    tokens_file.write_text(tokens_file.read_text() + added)
+    for name in ("SECRETS_DIR", "AUDIT_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SECRETS_DIR", str(folder))
+
+    # when
+    tokens = {one.name: one for one in read_tokens(tokens_file)}
+    audit, _ = load(AuditSettings, TracingSettings)
+
+    # then: one token may do everything, the other read metrics and no patient; the key is long enough
+    assert tokens["administrator"].accepts((folder / "http_token").read_text())
+    assert tokens["administrator"].roles == {Role.ADMIN}
+    assert tokens["monitoring"].accepts((folder / "monitor_token").read_text())
+    assert tokens["monitoring"].roles == {Role.MONITOR}
+    assert tokens["qa"].roles == {Role.READER}
+    assert audit.options().key == (folder / "audit_key").read_bytes()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a shell script")
 def test_secrets_are_made_once_and_only_their_owner_comes_to_them(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
@@ -230,7 +316,8 @@ def test_secrets_are_made_once_and_only_their_owner_comes_to_them(tmp_path: Path
 
     assert {path.name: path.read_text() for path in folder.iterdir()} == first
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert set(COMPOSE["secrets"]) <= set(first)
+    files = {described["file"].rpartition("/")[2] for described in COMPOSE["secrets"].values()}
+    assert files <= set(first)
     assert len(set(first.values())) == len(first)
     assert all(len(value) >= 16 and value.strip() == value for value in first.values())
     # NATS takes a password that begins with a digit for a number
