@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from dicomcore.readers.collect import Truncated
 from dicomcore.walk import LONG_VRS, SHORT_VRS, Encoding
 
 _PREAMBLE = 128
+_ELEMENT = struct.Struct("<2xH2sH")
+"""Element number, VR and, where the VR is a short one, length."""
+_MEDIA_STORAGE_SOP_CLASS_UID, _TRANSFER_SYNTAX_UID = 0x0002, 0x0010
 _MAGIC = b"DICM"
 _FIRST_INFLATED = 1 << 16
 MAX_INFLATED = 1 << 28
@@ -64,26 +68,32 @@ def open_object(data: bytes) -> Opened:
 
 def _meta(data: bytes, start: int) -> Opened:
     """Read file meta information: explicit VR, little endian, group 0002."""
-    found: dict[int, str] = {}
-    position = start
+    syntax = sop_class = ""
+    position, end = start, len(data)
     while data[position : position + 2] == b"\2\0":
-        header = data[position : position + 12]
-        vr = header[4:6]
-        if len(header) < (12 if vr in LONG_VRS else 8):
+        if position + 8 > end:
             raise Truncated
-        value = position + (12 if vr in LONG_VRS else 8)
-        if vr in SHORT_VRS:
-            length = int.from_bytes(header[6:8], "little")
-        else:  # without a VR, implicit: against the standard, but written
-            length = int.from_bytes(header[8:12] if vr in LONG_VRS else header[4:8], "little")
-        if value + length > len(data):
-            raise Truncated
-        element = int.from_bytes(header[2:4], "little")
-        found[element] = data[value : value + min(length, 64)].strip(b" \0").decode("latin-1")
+        element, vr, length = _ELEMENT.unpack_from(data, position)
+        value = position + 8
+        if vr in LONG_VRS:
+            value += 4
+            length = int.from_bytes(data[position + 8 : value], "little")
+        elif vr not in SHORT_VRS:  # without a VR, implicit: against the standard, but written
+            length = int.from_bytes(data[position + 4 : value], "little")
         position = value + length
-    if position >= len(data):
+        if value > end or position > end:
+            raise Truncated
+        if element == _TRANSFER_SYNTAX_UID:
+            syntax = _text(data, value, length)
+        elif element == _MEDIA_STORAGE_SOP_CLASS_UID:
+            sop_class = _text(data, value, length)
+    if position >= end:
         raise Truncated
-    return Opened(data, position, found.get(0x0010, ""), found.get(0x0002, ""))
+    return Opened(data, position, syntax, sop_class)
+
+
+def _text(data: bytes, start: int, length: int) -> str:
+    return data[start : start + min(length, 64)].strip(b" \0").decode("latin-1")
 
 
 def encoding_at(data: bytes, start: int) -> Encoding:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 from ssl import SSLContext
 
 from dicomcore.errors import PeerRefused, PeerUnavailable
@@ -116,7 +115,7 @@ class Association:
         longest = self._agreed.max_pdu
         parts = pdu.fragments(context_id, pdu.COMMAND, command, max_pdu=longest)
         if data:
-            parts = chain(parts, pdu.fragments(context_id, 0, data, max_pdu=longest))
+            parts += pdu.fragments(context_id, 0, data, max_pdu=longest)
         self._wire.send_parts(parts)
 
     def receive(self, waiting: Callable[[], None]) -> Message:

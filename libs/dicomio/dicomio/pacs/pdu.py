@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
 from dicomcore.walk import Buffer
 
@@ -40,8 +39,8 @@ def rejection(result: int, source: int, reason: int) -> bytes:
     return HEADER.pack(ASSOCIATE_RJ, 4) + bytes((0, result, source, reason))
 
 
-def fragments(context_id: int, control: int, data: Buffer, *, max_pdu: int) -> Iterator[Buffer]:
-    """Yield P-DATA-TF PDUs that carry a command set or a data set: headers and fragments in turn.
+def fragments(context_id: int, control: int, data: Buffer, *, max_pdu: int) -> list[Buffer]:
+    """Return P-DATA-TF PDUs that carry a command set or a data set: headers and fragments in turn.
 
     Parameters
     ----------
@@ -53,10 +52,17 @@ def fragments(context_id: int, control: int, data: Buffer, *, max_pdu: int) -> I
     # fragments have an even length (PS3.8 Annex E.2): an odd maximum must not split a word
     size = (max_pdu - VALUE_HEADER.size) & ~1
     view = memoryview(data)
-    for start in range(0, len(view), size):
-        part = view[start : start + size]
-        flags = control | (LAST if start + size >= len(view) else 0)
-        yield HEADER.pack(P_DATA_TF, len(part) + VALUE_HEADER.size) + VALUE_HEADER.pack(
-            len(part) + 2, context_id, flags
-        )
-        yield part
+    last = max(0, len(view) - 1) // size * size
+    full = _p_data_header(context_id, control, size)  # the same for all but the last
+    parts: list[Buffer] = []
+    for start in range(0, last, size):
+        parts += (full, view[start : start + size])
+    if view:
+        rest = view[last:]
+        parts += (_p_data_header(context_id, control | LAST, len(rest)), rest)
+    return parts
+
+
+def _p_data_header(context_id: int, flags: int, length: int) -> bytes:
+    value = VALUE_HEADER.pack(length + 2, context_id, flags)
+    return HEADER.pack(P_DATA_TF, length + VALUE_HEADER.size) + value

@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from dicomcore.errors import DicomToolsError, PeerRefused, PeerUnavailable
 from dicomcore.walk import Buffer
@@ -84,7 +84,7 @@ class Wire:
             self._sock.settimeout(self.timeout_s)
             self._sock.sendall(data)
 
-    def send_parts(self, parts: Iterable[Buffer]) -> None:
+    def send_parts(self, parts: Sequence[Buffer]) -> None:
         """Send pieces one after another, without joining them where the system can do that.
 
         Raises
@@ -107,13 +107,17 @@ class Wire:
         return hasattr(self._sock, "sendmsg") and not isinstance(self._sock, ssl.SSLSocket)
 
     def _send_gathered(self, block: Sequence[Buffer]) -> None:
+        sent = self._sock.sendmsg(block)
+        if sent == sum(map(len, block)):  # as a rule
+            return
         left = deque(memoryview(part) for part in block)
-        while left:
-            sent = self._sock.sendmsg(left)
+        while True:
             while left and sent >= len(left[0]):
                 sent -= len(left.popleft())
-            if sent:
-                left[0] = left[0][sent:]
+            if not left:
+                return
+            left[0] = left[0][sent:]
+            sent = self._sock.sendmsg(left)
 
     def close(self) -> None:
         """Close the connection."""
@@ -150,8 +154,11 @@ def _nothing() -> None:
     return None
 
 
-def _blocks(parts: Iterable[Buffer]) -> Iterator[Sequence[Buffer]]:
+def _blocks(parts: Sequence[Buffer]) -> Iterator[Sequence[Buffer]]:
     """Put pieces together to writes of a good size."""
+    if 0 < len(parts) <= _WRITE_PARTS and sum(map(len, parts)) <= _WRITE_BYTES:
+        yield parts
+        return
     block: list[Buffer] = []
     size = 0
     for part in parts:
