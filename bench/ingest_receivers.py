@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -44,7 +45,8 @@ def embedded(folder: Path) -> Iterator[Land]:
     with LoopThread() as bridge:
         store = DirectoryStore(folder / "objects")
         bus = bridge.call(LocalBus.open(folder / "events.db"), 30)
-        yield Lander(store, Announcer(store, _publish(bus, bridge)).announce, high_water=0.99).land
+        publish = partial(_publish_here, bus)
+        yield Lander(store, Announcer(store, publish).announce, high_water=0.99).land
         bridge.call(bus.close(), 30)
 
 
@@ -117,7 +119,13 @@ def stock(land: Land) -> Iterator[int]:
     server.shutdown()
 
 
-def _publish(bus: LocalBus | NatsBus, bridge: Bridge) -> Callable[[str, bytes, str], bool]:
+def _publish_here(bus: LocalBus, subject: str, body: bytes, message_id: str) -> bool:
+    return bus.publish_from_thread(
+        subject, body, message_id=message_id, timeout_s=PUBLISH_TIMEOUT_S
+    )
+
+
+def _publish(bus: NatsBus, bridge: Bridge) -> Callable[[str, bytes, str], bool]:
     def publish(subject: str, body: bytes, message_id: str) -> bool:
         return bridge.call(bus.publish(subject, body, message_id=message_id), PUBLISH_TIMEOUT_S)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from dicomcore.ports import EventBus
 from dicomio.audit import AuditOptions, AuditTrail
 from dicomio.bridge import Bridge
 from dicomio.directory_store import DirectoryStore
@@ -86,7 +85,7 @@ async def running_system(options: SystemOptions) -> AsyncIterator[RunningSystem]
         bridge = Bridge(asyncio.get_running_loop())
         stack.push_async_callback(bridge.close)
         trail = await stack.enter_async_context(_trail(options.data, registry))
-        lander = _lander(kept, bridge)
+        lander = _lander(kept)
         scp = StoreScp(
             _scp_options(options),
             lander.land,
@@ -187,14 +186,16 @@ def _audit_key(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _lander(kept: _Kept, bridge: Bridge) -> Lander:
-    announcer = Announcer(kept.store, _publishing(kept.bus, bridge), source="dicomtools")
+def _lander(kept: _Kept) -> Lander:
+    announcer = Announcer(kept.store, _publishing(kept.bus), source="dicomtools")
     return Lander(kept.store, announcer.announce, high_water=HIGH_WATER)
 
 
-def _publishing(bus: EventBus, bridge: Bridge) -> Publish:
+def _publishing(bus: LocalBus) -> Publish:
     def publish(subject: str, body: bytes, message_id: str) -> bool:
-        return bridge.call(bus.publish(subject, body, message_id=message_id), PUBLISH_TIMEOUT_S)
+        return bus.publish_from_thread(
+            subject, body, message_id=message_id, timeout_s=PUBLISH_TIMEOUT_S
+        )
 
     return publish
 

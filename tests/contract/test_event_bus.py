@@ -24,7 +24,22 @@ SHORT_S = 0.3
 OpenBus = Callable[[], AbstractAsyncContextManager[EventBus]]
 
 
-@pytest.fixture(params=["local", pytest.param("nats", marks=pytest.mark.server)])
+class FromThreads:
+    """The embedded bus, with publishers that are threads, as associations are."""
+
+    def __init__(self, bus: LocalBus) -> None:
+        self._bus = bus
+        self.consumer, self.healthy, self.close = bus.consumer, bus.healthy, bus.close
+
+    async def publish(self, subject: str, body: bytes, *, message_id: str) -> bool:
+        return await asyncio.to_thread(
+            self._bus.publish_from_thread, subject, body, message_id=message_id, timeout_s=LONG_S
+        )
+
+
+@pytest.fixture(
+    params=["local", "local-from-threads", pytest.param("nats", marks=pytest.mark.server)]
+)
 def open_bus(request: pytest.FixtureRequest, tmp_path: Path) -> OpenBus:
     """Opens the bus of this test; again and again, it is the same stream."""
     if request.param == "nats":
@@ -35,7 +50,7 @@ def open_bus(request: pytest.FixtureRequest, tmp_path: Path) -> OpenBus:
     async def open_local() -> AsyncIterator[EventBus]:
         bus = await LocalBus.open(tmp_path / "bus.sqlite")
         try:
-            yield bus
+            yield FromThreads(bus) if request.param == "local-from-threads" else bus
         finally:
             await bus.close()
 

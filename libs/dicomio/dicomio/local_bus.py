@@ -7,6 +7,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import structlog
 
 from dicomcore.errors import BusUnavailable
 from dicomcore.ports import Consumer, ConsumerSpec, Delivery
-from dicomio.local_db import LocalDb
-from dicomio.local_stream import SCHEMA, Handed, hand_out
+from dicomio.local_db import LocalDb, Work
+from dicomio.local_stream import INSERT_NEW, PRUNE, SCHEMA, Handed, hand_out
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ class LocalBusOptions:
 
 
 class LocalBus:
-    """A persistent stream of messages in one file.
+    """A persistent stream of messages in one file; lives on one event loop, and threads may publish.
 
     Everything that uses this object wakes its waiting consumers at once; another process on the
     same file is noticed within `LocalBusOptions.poll_s`. Publishing waits for the disk. Handing out
@@ -49,7 +50,10 @@ class LocalBus:
         self._db = db
         self._options = options
         self._clock = clock
+        self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
+        self._looked = False
+        """Whether somebody may wait for the next change: a thread wakes the loop only then."""
         self._pruned_at = clock()
 
     @classmethod
@@ -70,29 +74,39 @@ class LocalBus:
         return cls(db, options or LocalBusOptions(), clock)
 
     async def publish(self, subject: str, body: bytes, *, message_id: str) -> bool:
-        now = self._clock()
-        horizon = now - self._options.duplicate_window_s
-
-        def insert(connection: sqlite3.Connection) -> bool:
-            known = connection.execute(
-                "SELECT 1 FROM message WHERE message_id = ? AND published_at > ?",
-                (message_id, horizon),
-            ).fetchone()
-            if known is None:
-                connection.execute(
-                    "INSERT INTO message (message_id, subject, body, published_at)"
-                    " VALUES (?, ?, ?, ?)",
-                    (message_id, subject, body, now),
-                )
-            return known is None
-
+        insert = self._insertion(subject, body, message_id)
         is_new = await self._db.write(insert)
         if is_new:
             self.wake()
-        if now - self._pruned_at > self._options.prune_every_s:
-            self._pruned_at = now
+        if self._prune_is_due():
             await self.prune()
         return is_new
+
+    def publish_from_thread(
+        self, subject: str, body: bytes, *, message_id: str, timeout_s: float
+    ) -> bool:
+        """Do as `publish` does, in the thread that calls; never from the loop's own.
+
+        It commits in place, together with whoever else publishes: no other thread is waited for.
+
+        Raises
+        ------
+        BusUnavailable
+            As `publish`; also when it was not this thread's turn within `timeout_s`.
+        """
+        insert = self._insertion(subject, body, message_id)
+        is_new = self._db.write_from_thread(insert, timeout_s=timeout_s)
+        if is_new and self._looked:
+            with suppress(RuntimeError):  # the loop has stopped: nobody waits on it
+                self._loop.call_soon_threadsafe(self.wake)
+        if self._prune_is_due():
+            self._db.write_from_thread(self._pruning(), durable=False, timeout_s=timeout_s)
+        return is_new
+
+    def _insertion(self, subject: str, body: bytes, message_id: str) -> Work[bool]:
+        now = self._clock()
+        row = (message_id, subject, body, now, message_id, now - self._options.duplicate_window_s)
+        return lambda connection: connection.execute(INSERT_NEW, row).rowcount == 1
 
     async def consumer(self, spec: ConsumerSpec) -> Consumer:
         subjects = json.dumps(spec.subjects)
@@ -119,20 +133,19 @@ class LocalBus:
 
         With no consumer at all nothing is dropped. Called by `publish` now and then.
         """
+        return await self._db.write(self._pruning(), durable=False)
+
+    def _prune_is_due(self) -> bool:
+        now = self._clock()
+        if now - self._pruned_at <= self._options.prune_every_s:
+            return False
+        self._pruned_at = now
+        return True
+
+    def _pruning(self) -> Work[int]:
         kept_s = max(self._options.retention_s, self._options.duplicate_window_s)
         horizon = self._clock() - kept_s
-
-        def drop(connection: sqlite3.Connection) -> int:
-            return connection.execute(
-                "DELETE FROM message WHERE seq IN ("
-                " SELECT seq FROM message"
-                " WHERE seq <= (SELECT min(position) FROM consumer)"
-                " AND seq < coalesce((SELECT min(seq) FROM delivery), 9223372036854775807)"
-                " AND published_at < ? ORDER BY seq LIMIT ?)",
-                (horizon, _PRUNED_AT_ONCE),
-            ).rowcount
-
-        return await self._db.write(drop, durable=False)
+        return lambda connection: connection.execute(PRUNE, (horizon, _PRUNED_AT_ONCE)).rowcount
 
     async def close(self) -> None:
         self.wake()  # who waits in fetch learns at once that the bus is closed
@@ -140,12 +153,14 @@ class LocalBus:
 
     def wake(self) -> None:
         """Let every waiting consumer look again."""
+        self._looked = False
         self._changed.set()
         self._changed = asyncio.Event()
 
     @property
     def changed(self) -> asyncio.Event:
         """Set at the next change; take it before looking, so that no change slips between."""
+        self._looked = True
         return self._changed
 
     @property

@@ -1,55 +1,53 @@
-"""One SQLite file for the embedded bus or key-value store: one thread, group commit."""
+"""One SQLite file for the embedded bus or key-value store, used from a loop and from threads."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dicomcore.errors import DicomToolsError, Unavailable
+from dicomcore.errors import Unavailable
+from dicomio.group_commit import GroupCommit, Need, Ticket, Work
+
+__all__ = ["LocalDb", "Work"]
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
-"""What is done inside a transaction. One that raises an error of ours is rolled back alone."""
 
 BUSY_TIMEOUT_S = 30.0
 """How long to wait for another process that writes the same file."""
-_LARGEST_GROUP = 512
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    work: Work[Any]
-    durable: bool
-    done: asyncio.Future[Any]
 
 
 class LocalDb:
-    """Transactions on one SQLite file, all in one thread; lives on one event loop.
+    """Transactions on one SQLite file; lives on one event loop, and threads may write as well.
 
     Writes that come while a transaction is being committed share the next one, so a hundred
-    concurrent writers pay for one fsync, not for a hundred.
+    concurrent writers pay for one fsync, not for a hundred. Who waits on the loop has the work done in
+    a thread of this object's; a thread does its own, and what waits with it.
 
     Notes
     -----
-    Whole transactions are handed to the thread as functions. Statement by statement, as aiosqlite
-    does it, each would cost two switches between threads while the file is locked.
+    Whole transactions are handed over as functions. Statement by statement, as aiosqlite does it, each
+    would cost two switches between threads while the file is locked.
     """
 
-    def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        thread: ThreadPoolExecutor,
+        unavailable: type[Unavailable],
+    ) -> None:
         self._connection = connection
         self._thread = thread
-        self._waiting: deque[_Waiting] = deque()
-        self._committer: asyncio.Task[None] | None = None
-        self._unavailable: type[Unavailable] = Unavailable
+        self._loop = asyncio.get_running_loop()
+        self._futures: dict[Ticket[Any], asyncio.Future[Any]] = {}
+        self._groups = GroupCommit(
+            connection, unavailable, answered=self._answered, promoted=self._promoted
+        )
         self._closed = False
-        self._synchronous = ""
 
     @classmethod
     async def open(cls, path: Path, schema: str, *, unavailable: type[Unavailable]) -> LocalDb:
@@ -70,9 +68,7 @@ class LocalDb:
         except BaseException:
             thread.shutdown(wait=True)
             raise
-        db = cls(connection, thread)
-        db._unavailable = unavailable
-        return db
+        return cls(connection, thread, unavailable)
 
     async def write(self, work: Work[T], *, durable: bool = True) -> T:
         """Run `work` in a transaction and return its result once that is committed.
@@ -89,103 +85,62 @@ class LocalDb:
             As given to `open`: disk full, file locked for too long, closed. Nothing was written,
             unless the caller was cancelled: then nobody knows.
         """
-        self._require_open()
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(work, durable, done))
-        if self._committer is None:
-            self._committer = asyncio.create_task(self._commit_waiting())
-        return await done
+        return await self._do(work, Need.DURABLE if durable else Need.WRITE)
 
     async def read(self, work: Work[T]) -> T:
         """Return the result of `work`, which changes nothing."""
-        self._require_open()
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._thread, work, self._connection)
-        except sqlite3.Error as exc:
-            raise self._unavailable("the local database does not answer") from exc
+        return await self._do(work, Need.READ)
+
+    def write_from_thread(self, work: Work[T], *, durable: bool = True, timeout_s: float) -> T:
+        """Do as `write` does, in the thread that calls; never from the loop's own.
+
+        Raises
+        ------
+        Unavailable
+            As `write`; also when it was not this thread's turn within `timeout_s`: then nobody knows.
+        """
+        need = Need.DURABLE if durable else Need.WRITE
+        return self._groups.do(work, need, timeout_s=timeout_s)
 
     async def close(self) -> None:
         """Commit what waits, close the file, end the thread; no error if it is closed already."""
         if self._closed:
             return
         self._closed = True
-        if self._committer is not None:
-            await self._committer
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._connection.close)
+        await self._do(_nothing, Need.READ, last=True)
+        await self._loop.run_in_executor(self._thread, self._connection.close)
         self._thread.shutdown(wait=True)
 
-    def _require_open(self) -> None:
-        if self._closed:
-            raise self._unavailable("the local database is closed")
-
-    async def _commit_waiting(self) -> None:
-        loop = asyncio.get_running_loop()
+    async def _do(self, work: Work[T], need: Need, *, last: bool = False) -> T:
+        ticket = Ticket(work, need, blocking=False)
+        done: asyncio.Future[T] = self._loop.create_future()
+        self._futures[ticket] = done
         try:
-            while self._waiting:
-                size = min(len(self._waiting), _LARGEST_GROUP)
-                group = [self._waiting.popleft() for _ in range(size)]
-                commit = loop.run_in_executor(self._thread, self._commit, group)
-                await asyncio.wait([commit])
-                self._answer(group, commit)
+            self._groups.submit(ticket, last=last)
+            return await done
         finally:
-            self._committer = None
+            del self._futures[ticket]
 
-    def _answer(
-        self,
-        group: list[_Waiting],
-        commit: asyncio.Future[list[tuple[Any, DicomToolsError | None]]],
-    ) -> None:
-        failure = commit.exception()
-        if isinstance(failure, sqlite3.Error):
-            sqlite_error, failure = (
-                failure,
-                self._unavailable("the local database cannot be written"),
-            )
-            failure.__cause__ = sqlite_error
-        outcomes = commit.result() if failure is None else [(None, failure)] * len(group)
-        for waiting, (result, error) in zip(group, outcomes, strict=True):
-            if waiting.done.cancelled():
+    def _promoted(self, ticket: Ticket[Any]) -> None:
+        self._thread.submit(self._groups.lead, ticket)
+
+    def _answered(self, tickets: Sequence[Ticket[Any]]) -> None:
+        with suppress(RuntimeError):  # the loop has stopped, and nobody waits on it
+            self._loop.call_soon_threadsafe(self._answer, tickets)
+
+    def _answer(self, tickets: Sequence[Ticket[Any]]) -> None:
+        for ticket in tickets:
+            future = self._futures.get(ticket)
+            if future is None or future.done():  # cancelled
                 continue
-            if error is not None:
-                waiting.done.set_exception(error)
+            if ticket.error is not None:
+                future.set_exception(ticket.error)
             else:
-                waiting.done.set_result(result)
-
-    def _commit(self, group: list[_Waiting]) -> list[tuple[Any, DicomToolsError | None]]:
-        """Run a group in one transaction, in the database's thread."""
-        connection = self._connection
-        self._wait_for_disk(durable=any(waiting.durable for waiting in group))
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            outcomes = [_attempt(connection, waiting.work) for waiting in group]
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.rollback()
-        return outcomes
-
-    def _wait_for_disk(self, *, durable: bool) -> None:
-        # In WAL mode NORMAL writes the log without fsync; the next FULL commit syncs all before it.
-        synchronous = "FULL" if durable else "NORMAL"
-        if synchronous != self._synchronous:
-            self._connection.execute(f"PRAGMA synchronous={synchronous}")
-            self._synchronous = synchronous
+                future.set_result(ticket.result)
 
 
-def _attempt(
-    connection: sqlite3.Connection, work: Work[T]
-) -> tuple[T | None, DicomToolsError | None]:
-    connection.execute("SAVEPOINT work")
-    try:
-        result = work(connection)
-    except DicomToolsError as exc:
-        connection.execute("ROLLBACK TO work")
-        connection.execute("RELEASE work")
-        return None, exc
-    connection.execute("RELEASE work")
-    return result, None
+def _nothing(_connection: sqlite3.Connection) -> None:
+    return None
 
 
 def _connect(path: Path, schema: str) -> sqlite3.Connection:

@@ -32,6 +32,19 @@ CREATE TABLE IF NOT EXISTS delivery (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS delivery_by_due ON delivery (durable, due_at);
 """
+INSERT_NEW = (
+    "INSERT INTO message (message_id, subject, body, published_at) SELECT ?, ?, ?, ?"
+    " WHERE NOT EXISTS (SELECT 1 FROM message WHERE message_id = ? AND published_at > ?)"
+)
+"""One message, unless its ID was published since a moment; `rowcount` says whether it was new."""
+PRUNE = (
+    "DELETE FROM message WHERE seq IN ("
+    " SELECT seq FROM message"
+    " WHERE seq <= (SELECT min(position) FROM consumer)"
+    " AND seq < coalesce((SELECT min(seq) FROM delivery), 9223372036854775807)"
+    " AND published_at < ? ORDER BY seq LIMIT ?)"
+)
+"""What was published before a moment and every consumer has finished with, so many at most."""
 _SCAN = 500
 
 
