@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlencode
 
 from alembic import command
 from alembic.config import Config
@@ -22,6 +23,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x4449434F4D  # "DICOM": one number for whoever writes, over all replicas
 _BUSY_TIMEOUT_S = 30
 _STATEMENT_TIMEOUT_S = 120
+_TLS = frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslpassword"})
 
 
 class Database(Protocol):
@@ -52,7 +54,8 @@ def open_database(address: str | Path) -> Database:
     ----------
     address
         A path: SQLite in that file. Otherwise `sqlite:///relative`, `sqlite:////absolute` or
-        `postgresql://user:password@host/database`; a driver in the scheme is replaced by ours.
+        `postgresql://user:password@host/database`, with libpq's `?sslmode=verify-full&sslrootcert=…`
+        and the like; a driver in the scheme is replaced by ours.
 
     Raises
     ------
@@ -114,12 +117,14 @@ class _Postgresql:
     """Statements run on the loop; SQLAlchemy hides that from those who write them."""
 
     def __init__(self, url: URL) -> None:
+        url, tls = _tls_apart(url)
         self._engine = create_async_engine(
             url,
             hide_parameters=True,
             pool_pre_ping=True,
             pool_size=5,
             connect_args={
+                **tls,
                 "timeout": 10,
                 "command_timeout": _STATEMENT_TIMEOUT_S,
                 "server_settings": {
@@ -144,6 +149,17 @@ class _Postgresql:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+def _tls_apart(url: URL) -> tuple[URL, dict[str, str]]:
+    """Return an address without its TLS parameters, and these as the driver knows them.
+
+    The driver knows libpq's names in an address only; SQLAlchemy hands it what an address says one by one.
+    """
+    given = {name: value for name, value in url.query.items() if name in _TLS}
+    if not given:
+        return url, {}
+    return url.difference_update_query(given), {"dsn": f"postgresql://?{urlencode(given)}"}
 
 
 def migrate(connection: Connection) -> None:
