@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from dicomcore.deident import (
@@ -21,6 +21,7 @@ from dicomcore.deident import (
 from dicomcore.deident.identifiers import MIN_ID
 from dicomcore.deident.uid_map import KeyedMap
 from dicomcore.errors import InvalidRequest
+from dicomio.exporting import anonymisation as exporting
 from dicomtools.config import Values, setting
 from dicomtools.patients import Patient
 from dicomtools.problems import CommandProblem
@@ -33,17 +34,12 @@ KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Anonymization:
+class Anonymization(exporting.Anonymization):
     """What is done to every object of an export; the same for all patients of a command."""
 
-    profile: Profile
-    options: Options
-    key: bytes = field(repr=False)
     key_is_kept: bool = False
     """Whether the key comes from a file, so that the next export can have the same."""
     map_file: Path | None = None
-    allow_partial: bool = False
-    allowed_burned_in: frozenset[BurnedIn] = frozenset()
 
 
 def anonymization(values: Values, layers: Sequence[Layer]) -> Anonymization | None:

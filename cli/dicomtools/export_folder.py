@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,7 +13,6 @@ from dicomcore.errors import InvalidUid, NotFound, Unreadable
 from dicomcore.export import (
     MANIFEST_NAME,
     Exportable,
-    ExportFile,
     Manifest,
     ManifestCounts,
     ManifestDangling,
@@ -22,14 +21,15 @@ from dicomcore.export import (
     ManifestPlan,
     ManifestProbed,
     ManifestRequest,
-    encode_manifest,
     parse_manifest,
     plan_export,
 )
 from dicomcore.keys import instance_prefix, object_key, parse_object_key
 from dicomcore.ports import ObjectStore
 from dicomcore.uids import InstanceRef, parse_ref
-from dicomtools.files import write_atomically
+from dicomio.exporting.folder import FolderDestination
+from dicomio.exporting.pieces import verbatim
+from dicomio.exporting.publishing import publish
 from dicomtools.problems import CommandProblem
 from qr_gateway.retrieval.model import Item, Report, RetrievalRequest
 
@@ -75,34 +75,19 @@ class ExportFolder:
             A file cannot be written.
         """
         files = plan_export(exportable(report.items, store))
+
+        def describe(entries: Sequence[ManifestInstance]) -> Manifest:
+            return make_manifest(request, report, tuple(entries), self.others(entries))
+
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            instances = tuple(self._write_file(file, store) for file in files)
-            manifest = make_manifest(request, report, instances, self.others(instances))
-            write_atomically(self.path / MANIFEST_NAME, encode_manifest(manifest))
+            return publish(
+                verbatim(files, store),
+                describe,
+                FolderDestination(self.path, self.found, read_again=False),
+                all_or_nothing=False,
+            )
         except OSError as exc:
             raise CommandProblem(f"{self.path} cannot be written: {exc.strerror}") from exc
-        return manifest
-
-    def _write_file(self, file: ExportFile, store: ObjectStore) -> ManifestInstance:
-        key = parse_object_key(file.object_key)
-        body = read_object(file.object_key, store)
-        sha256 = hashlib.sha256(body).hexdigest()
-        known = self.found.get(file.name)
-        if known is None or known.sha256 != sha256:
-            write_atomically(self.path / file.name, body)
-        return ManifestInstance(
-            file=file.name,
-            sop_instance_uid=key.ref.sop_instance_uid,
-            sop_class_uid=file.sop_class_uid,
-            modality=file.modality,
-            series_instance_uid=key.ref.series_instance_uid,
-            study_instance_uid=key.ref.study_instance_uid,
-            sha256=sha256,
-            size_bytes=len(body),
-            why=file.why,
-            newest=file.newest,
-        )
 
     def others(self, instances: Iterable[ManifestInstance]) -> tuple[ManifestInstance, ...]:
         """Return what is here of earlier retrievals and is none of these."""
@@ -126,22 +111,6 @@ def open_export_folder(path: Path) -> ExportFolder:
         {entry.file: entry for entry in listed if _is_intact(path, entry)},
         anonymised=manifest.anonymization is not None,
     )
-
-
-def read_object(key: str, store: ObjectStore) -> bytes:
-    """Return an object that is what its key says.
-
-    Raises
-    ------
-    NotFound, ObjectStoreUnavailable
-        It is gone.
-    Unreadable
-        Its bytes are others than those that landed.
-    """
-    body = store.get(key)
-    if not hashlib.sha256(body).hexdigest().startswith(parse_object_key(key).digest):
-        raise Unreadable("object is not what its key says", key=key)
-    return body
 
 
 def _is_intact(folder: Path, entry: ManifestInstance) -> bool:

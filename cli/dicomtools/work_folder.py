@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dicomtools.files import write_atomically
+from dicomio.files import write_atomically
 from dicomtools.problems import CommandProblem
 
 NAME = ".dicomtools"

@@ -13,8 +13,8 @@ from dicomcore.export import Manifest, parse_manifest
 from dicomcore.keys import object_key
 from dicomcore.uids import parse_ref
 from dicomio.directory_store import DirectoryStore
+from dicomio.files import write_atomically
 from dicomtools.export_folder import open_export_folder
-from dicomtools.files import write_atomically
 from dicomtools.problems import CommandProblem
 from dicomtools.work_folder import is_occupied, work_folder
 from qr_gateway.retrieval.model import (

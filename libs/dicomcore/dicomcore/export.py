@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dicomcore.errors import Unreadable
-from dicomcore.keys import parse_object_key
+from dicomcore.keys import DIGEST_LENGTH, parse_object_key
 from dicomcore.ports import ObjectStat
 
 MANIFEST_NAME = "manifest.json"
@@ -72,6 +73,18 @@ def file_prefix(sop_class_uid: str, modality: str) -> str:
     return code if len(code) == 2 and code.isascii() and code.isalpha() else OTHER_PREFIX
 
 
+def file_name(sop_class_uid: str, modality: str, uid: str, replaced: str = "") -> str:
+    """Return the name of an exported file.
+
+    Parameters
+    ----------
+    replaced
+        Digest of a version that a newer one under the same UID has replaced; empty for the newest.
+    """
+    name = f"{file_prefix(sop_class_uid, modality)}.{uid}"
+    return f"{name}.version-{replaced[:DIGEST_LENGTH]}.dcm" if replaced else f"{name}.dcm"
+
+
 @dataclass(frozen=True, slots=True)
 class Exportable:
     """One instance of a closure, with every version of it that has landed."""
@@ -124,10 +137,9 @@ def plan_export(instances: Iterable[Exportable]) -> list[ExportFile]:
 def _files_of(uid: str, found: Sequence[tuple[ObjectStat, Exportable]]) -> Iterable[ExportFile]:
     ordered = sorted(found, key=lambda pair: (pair[0].modified_at, pair[0].key), reverse=True)
     for position, (stat, instance) in enumerate(ordered):
-        prefix = file_prefix(instance.sop_class_uid, instance.modality)
-        digest = parse_object_key(stat.key).digest
+        replaced = parse_object_key(stat.key).digest if position else ""
         yield ExportFile(
-            name=f"{prefix}.{uid}.dcm" if position == 0 else f"{prefix}.{uid}.version-{digest}.dcm",
+            name=file_name(instance.sop_class_uid, instance.modality, uid, replaced),
             object_key=stat.key,
             sop_class_uid=instance.sop_class_uid,
             modality=instance.modality,
@@ -252,6 +264,14 @@ class Manifest(_Frozen):
     other_files: tuple[ManifestInstance, ...] = ()
     """Files of earlier retrievals into the same folder that are not part of this one."""
     messages: tuple[str, ...] = ()
+
+
+_UID_LIKE = re.compile(r"\d+(?:\.\d+){3,}")
+
+
+def names_any(manifest: Manifest, uids: Set[str]) -> bool:
+    """Return whether a manifest holds one of these UIDs, wherever."""
+    return not uids.isdisjoint(_UID_LIKE.findall(manifest.model_dump_json()))
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

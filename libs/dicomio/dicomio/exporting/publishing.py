@@ -1,0 +1,60 @@
+"""A destination of an export, and how it is filled: every file, then the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from dicomcore.export import Manifest, ManifestInstance
+from dicomio.exporting.pieces import Piece
+
+
+class Destination(Protocol):
+    """Where an export goes. Blocks; used by one thread.
+
+    What a method raises ends the export: an error of `dicomcore.errors`, or `OSError` of a folder.
+    """
+
+    def add(self, piece: Piece) -> None:
+        """Take one file; the same one again is no change."""
+        ...
+
+    def finish(self, manifest: Manifest) -> None:
+        """Write the manifest, after which the export is there."""
+        ...
+
+    def undo(self) -> None:
+        """Remove what was added; never raises because something cannot be removed."""
+        ...
+
+
+def publish(
+    pieces: Iterable[Piece],
+    describe: Callable[[Sequence[ManifestInstance]], Manifest],
+    destination: Destination,
+    *,
+    all_or_nothing: bool = True,
+) -> Manifest:
+    """Fill a destination and return the manifest, which is written last.
+
+    Parameters
+    ----------
+    pieces
+        Taken one at a time: no more than one of them is in memory.
+    describe
+        Makes the manifest of what was added.
+    all_or_nothing
+        Whether what was added is removed when the export ends before its manifest is there.
+    """
+    entries: list[ManifestInstance] = []
+    try:
+        for piece in pieces:
+            destination.add(piece)
+            entries.append(piece.entry)
+        manifest = describe(entries)
+        destination.finish(manifest)
+    except BaseException:
+        if all_or_nothing:
+            destination.undo()
+        raise
+    return manifest
