@@ -31,10 +31,10 @@ from tests.peers import dcmtk
 from tests.peers.orthanc import Modality, OrthancPeer, orthanc
 from tests.retrieving import Site, uids
 
+from dicomio.limits import Limits
 from dicomio.pacs import DicomPacs, Peer
 from dicomtools.demo.made_up import MadeUpPatient
 from dicomtools.demo.patients import twelve_plans
-from qr_gateway.retrieval.limits import Limits
 from qr_gateway.retrieval.model import State
 from store_scp.options import ScpOptions
 from store_scp.server import StoreScp

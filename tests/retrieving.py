@@ -13,8 +13,8 @@ from dicomcore.ports import ObjectStore, Pacs
 from dicomcore.received import Received, StoredInstance
 from dicomio.directory_store import DirectoryStore
 from dicomio.landing import Lander
+from dicomio.limits import Limits
 from qr_gateway.retrieval.executor import Parts, retrieve
-from qr_gateway.retrieval.limits import Limits
 from qr_gateway.retrieval.model import Progress, Report, RetrievalRequest
 
 QUICK = Limits(backoff_s=0.01)

@@ -22,9 +22,9 @@ from dicomio.jobs.attempt import Pace
 from dicomio.jobs.audit import no_audit
 from dicomio.jobs.options import WorkerOptions
 from dicomio.local_kv import LocalKeyValue
+from dicomio.peers import Peers, PeerSettings
 from dicomio.tracing import NO_TRACER, Tracer
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
-from qr_gateway.peers import Peers, PeerSettings
 from tests.indexer_world import announce, embedded_parts, land, plan, running, structure_set
 from tests.memory_pacs import MemoryPacs
 

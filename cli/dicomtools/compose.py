@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dicomcore.received import StoredInstance
 from dicomio.directory_store import DirectoryStore
 from dicomio.landing import Lander
+from dicomio.limits import Limits
 from dicomio.pacs import DicomPacs
 from dicomtools.connection import peer_of
 from dicomtools.receiver import receiving
@@ -15,7 +16,6 @@ from dicomtools.retrieve_options import RetrieveOptions
 from dicomtools.work_folder import WorkFolder
 from qr_gateway.receiving import receiver
 from qr_gateway.retrieval.executor import Parts
-from qr_gateway.retrieval.limits import Limits
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from dicomcore.ports import Outgoing, StoreOutcome
 from dicomcore.sending.order import plan_sends
 from dicomcore.sending.values import Send, SendPlan
 from dicomio.pacs import DicomPacs
+from dicomio.sending import SendParts, SendReport, send_all
 from dicomtools import store_words
 from dicomtools.config import Values
 from dicomtools.connection import peer_of
@@ -23,7 +24,6 @@ from dicomtools.problems import CommandProblem, advice
 from dicomtools.settings import Layer
 from dicomtools.status_file import StatusFile, status_file
 from dicomtools.store_options import StoreOptions, store_options
-from qr_gateway.sending.executor import SendParts, SendReport, send_all
 
 OK = 0
 FAILED = 1

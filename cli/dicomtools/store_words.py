@@ -20,9 +20,9 @@ from dicomcore.sending.values import (
     UnknownModel,
 )
 from dicomcore.tree.build import label_of
+from dicomio.sending import SendReport
 from dicomtools.plain import plain
 from dicomtools.screen import size_in_words
-from qr_gateway.sending.executor import SendReport
 
 PathOf = Callable[[InstanceHeader], Path]
 

@@ -22,10 +22,10 @@ from dicomio.landing import Announcer, Lander, Publish
 from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
 from dicomio.metrics import new_registry
+from dicomio.peers import Peers, PeerSettings
 from dicomio.sql_index import SqlIndex
 from indexer.app import Indexer
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
-from qr_gateway.peers import Peers, PeerSettings
 from qr_gateway.receiving import receiver
 from store_scp.metrics import ScpMetrics
 from store_scp.options import ScpOptions

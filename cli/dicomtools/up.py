@@ -9,13 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from dicomcore.errors import Unavailable
+from dicomio.peers import PeerSettings, read_peers
 from dicomtools.addresses import ae_title, parse_peer
 from dicomtools.config import Values
 from dicomtools.log_level import configure_logs
 from dicomtools.problems import CommandProblem
 from dicomtools.settings import Layer
 from dicomtools.system import LOOPBACK, RunningSystem, SystemOptions, running_system
-from qr_gateway.peers import PeerSettings, read_peers
 
 OK = 0
 

@@ -25,8 +25,8 @@ from dicomio.jobs.attempt import Pace
 from dicomio.jobs.options import WorkerOptions
 from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
+from dicomio.peers import Peers, PeerSettings
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
-from qr_gateway.peers import Peers, PeerSettings
 from qr_gateway.retrieval.model import (
     Dangling,
     Item,

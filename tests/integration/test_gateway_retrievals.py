@@ -18,15 +18,15 @@ from dicomio.http import make_app, serve
 from dicomio.jobs.attempt import Pace
 from dicomio.jobs.options import WorkerOptions
 from dicomio.landing import Announcer, Lander
+from dicomio.limits import Limits
 from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
+from dicomio.peers import Peers, PeerSettings
 from dicomtools.demo.faults import ALWAYS, Faults
 from dicomtools.demo.pacs import DemoPacs
 from dicomtools.demo.patients import small_patient
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
-from qr_gateway.peers import Peers, PeerSettings
 from qr_gateway.receiving import receiver
-from qr_gateway.retrieval.limits import Limits
 from store_scp.metrics import ScpMetrics
 from store_scp.options import ScpOptions
 from store_scp.server import StoreScp

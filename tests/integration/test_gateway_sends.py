@@ -26,8 +26,8 @@ from dicomio.jobs.states import Progress, State
 from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
 from dicomio.pacs import Retry
+from dicomio.peers import Peers, PeerSettings
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
-from qr_gateway.peers import Peers, PeerSettings
 from qr_gateway.sending.job import Listener, SendingParts, send_studies
 from qr_gateway.sending.model import SendRequest
 from tests import factories

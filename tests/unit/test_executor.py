@@ -12,9 +12,9 @@ from dicomcore.errors import BusUnavailable, ObjectStoreUnavailable, Unavailable
 from dicomcore.ports import QueryLevel
 from dicomcore.received import StoredInstance
 from dicomio.directory_store import DirectoryStore
+from dicomio.limits import Limits
 from dicomtools.demo.patients import twelve_plans
 from dicomtools.demo.sizes import SMALL
-from qr_gateway.retrieval.limits import Limits
 from qr_gateway.retrieval.model import Report, State
 from tests.memory_pacs import MemoryPacs, Script
 from tests.retrieving import Site, closure_bytes, uids

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from dicomcore.errors import InvalidRequest, NotFound
 from dicomio.pacs import ClientTls
-from qr_gateway.peers import Peers, PeerSettings, parse_peers, read_peers
+from dicomio.peers import Peers, PeerSettings, parse_peers, read_peers
 from qr_gateway.settings import Settings
 
 ARIA = {"ae_title": "ARIA", "host": "pacs.example", "port": 104}

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from dicomcore.export import MANIFEST_NAME, Manifest
 from dicomio.directory_store import DirectoryStore
+from dicomio.peers import PeerSettings
 from dicomtools.config import Values
 from dicomtools.demo.archive import Archive
 from dicomtools.demo.made_up import MadeUpPatient
@@ -26,7 +27,6 @@ from dicomtools.settings import Layer
 from dicomtools.summary import summary
 from dicomtools.system import LOOPBACK, RunningSystem, SystemOptions, running_system
 from dicomtools.work_folder import is_occupied
-from qr_gateway.peers import PeerSettings
 from qr_gateway.retrieval.model import Report, State
 from qr_gateway.views import RetrievalOrder
 

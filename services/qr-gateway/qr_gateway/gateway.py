@@ -21,8 +21,8 @@ from dicomio.jobs.ledger import Ledger
 from dicomio.jobs.options import Metrics, WorkerOptions
 from dicomio.jobs.records import Records
 from dicomio.jobs.worker import Worker
+from dicomio.peers import Peers
 from qr_gateway.peer_routes import PeerRoutes
-from qr_gateway.peers import Peers
 from qr_gateway.retrieval import executor
 from qr_gateway.retrieval.kind import RETRIEVAL
 from qr_gateway.retrieval.model import Progress, Report, RetrievalRequest

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 from dicomcore.ports import Pacs, QueryLevel
 from dicomio.bridge import Bridge
 from dicomio.http import AnyRoute, Call, Input, Nothing, Role, Route
+from dicomio.limits import Limits
+from dicomio.peers import Peers, PeerSettings
 from qr_gateway.matching import checked_keys, compare
-from qr_gateway.peers import Peers, PeerSettings
-from qr_gateway.retrieval.limits import Limits
 
 _TAGS = ("peers",)
 _PATIENT_ID = "00100020"

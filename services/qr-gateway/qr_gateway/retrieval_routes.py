@@ -20,7 +20,7 @@ from dicomio.http import (
     stream_events,
 )
 from dicomio.jobs.desk import JobDesk
-from qr_gateway.peers import Peers
+from dicomio.peers import Peers
 from qr_gateway.retrieval.model import Report, RetrievalRequest
 from qr_gateway.views import (
     Following,

@@ -18,7 +18,7 @@ from dicomio.http import (
     stream_events,
 )
 from dicomio.jobs.desk import JobDesk
-from qr_gateway.peers import Peers
+from dicomio.peers import Peers
 from qr_gateway.send_views import (
     NotSentPage,
     SendDetail,

@@ -11,8 +11,8 @@ from pydantic import Field
 from dicomio.http import AccessSettings
 from dicomio.jobs.attempt import Pace
 from dicomio.jobs.options import WorkerOptions
+from dicomio.peers import AeTitle, Peers, parse_peers, read_peers
 from dicomio.service_settings import shared_config
-from qr_gateway.peers import AeTitle, Peers, parse_peers, read_peers
 
 
 class Settings(AccessSettings):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dicomcore.planner.ladder import Ladder
 from dicomcore.ports import QueryLevel
 from dicomcore.uids import StudyUID
-from qr_gateway.retrieval.limits import Limits
+from dicomio.limits import Limits
 from qr_gateway.retrieval.model import Progress, State
 from qr_gateway.retrieval.shelf import Landed
 

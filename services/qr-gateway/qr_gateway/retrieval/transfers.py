@@ -21,8 +21,8 @@ from dicomcore.ports import (
 )
 from dicomcore.received import Received
 from dicomcore.uids import InstanceUID, SeriesUID, StudyUID
+from dicomio.limits import Limits
 from qr_gateway.retrieval.contexts import classes_for
-from qr_gateway.retrieval.limits import Limits
 from qr_gateway.retrieval.model import RetrievalRequest
 from qr_gateway.retrieval.shelf import Landed, Shelf
 from qr_gateway.retrieval.tally import Tally

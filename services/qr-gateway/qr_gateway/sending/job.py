@@ -13,7 +13,7 @@ from dicomcore.ports import ObjectStore, Pacs, StoreOutcome
 from dicomcore.sending.order import plan_sends
 from dicomcore.sending.values import Send, SendPlan
 from dicomio.jobs.states import Progress, State
-from qr_gateway.sending.executor import SendParts, SendReport, send_all
+from dicomio.sending import SendParts, SendReport, send_all
 from qr_gateway.sending.model import NotSent, SendingReport, SendRequest, SentItem
 from qr_gateway.sending.stored import StoredInstances
 

@@ -1,4 +1,4 @@
-"""The peers this gateway knows: how each is reached, what it can bear, where its C-MOVE goes."""
+"""The DICOM peers that are configured: how each is reached, what it can bear, where its C-MOVE goes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from dicomcore.errors import InvalidRequest, NotFound
 from dicomio import pacs
-from qr_gateway.retrieval.limits import Limits
+from dicomio.limits import Limits
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _AE_TITLE = re.compile(r"[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]{0,14}[\x21-\x5b\x5d-\x7e])?")
@@ -50,7 +50,7 @@ class PeerSettings(_Settings):
     calling_ae_title: AeTitle = "DICOMTOOLS"
     tls: Tls | None = None
     move_destination: AeTitle | None = None
-    """AE title of store-scp, as this peer knows it; None: the gateway's own default."""
+    """AE title of store-scp, as this peer knows it; None: the default of the service."""
     connect_timeout_s: float = Field(default=10.0, gt=0)
     idle_timeout_s: float = Field(default=60.0, gt=0)
     cancel_timeout_s: float = Field(default=10.0, gt=0)
