@@ -16,7 +16,7 @@ from dicomtools.anonymous_report import quarantine_in_words
 from dicomtools.export_folder import ExportFolder, open_export_folder
 from dicomtools.export_tree import export_tree
 from dicomtools.patients import Patient, check_patient_id
-from dicomtools.problems import CommandProblem, advice
+from dicomtools.problems import CommandProblem, advice, fault_of_ours
 from dicomtools.retrieve_options import RetrieveOptions
 from dicomtools.screen import Screen
 from dicomtools.summary import found_nothing, summary
@@ -97,9 +97,9 @@ def _retrieved(patient: Patient, options: RetrieveOptions, bench: Bench) -> bool
     try:
         request, report, manifest = _exported(patient, folder, options, bench)
     except DicomToolsError as exc:
-        bench.screen.say(f"FAILED: {advice(exc, facts=options.anonymization is None)}")
-        bench.screen.result({"patient_id": patient.shown, "state": "failed"})
-        return False
+        return _failed(patient, bench, advice(exc, facts=options.anonymization is None))
+    except Exception as exc:  # noqa: BLE001 - a fault of ours: it must not cost the other patients
+        return _failed(patient, bench, fault_of_ours(exc))
     bench.screen.say(_ended(request, report, manifest, str(folder), options))
     if options.show_tree and manifest is not None and manifest.instances:
         bench.screen.say(export_tree(folder, manifest))
@@ -115,6 +115,12 @@ def _retrieved(patient: Patient, options: RetrieveOptions, bench: Bench) -> bool
         }
     )
     return report.progress.state is State.COMPLETE and not not_found
+
+
+def _failed(patient: Patient, bench: Bench, words: str) -> bool:
+    bench.screen.say(f"FAILED: {words}")
+    bench.screen.result({"patient_id": patient.shown, "state": "failed"})
+    return False
 
 
 def _ended(

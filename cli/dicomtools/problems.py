@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import PurePath
+
 from dicomcore.errors import (
     BusUnavailable,
     Conflict,
@@ -94,3 +97,17 @@ def advice(error: DicomToolsError, *, facts: bool = True) -> str:
     words = next((text for kind, text in _ADVICE if isinstance(error, kind)), "")
     said = str(error) if facts else error.sentence
     return f"{words} [{said}]" if words else said
+
+
+def fault_of_ours(error: Exception) -> str:
+    """Return what is said of an error that nobody foresaw: its kind and place, not its message.
+
+    The message may quote what an object holds.
+    """
+    place = ""
+    if frames := traceback.extract_tb(error.__traceback__):
+        place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}"
+    return (
+        f"A fault of this program ({type(error).__name__}{place}); what has arrived is kept. "
+        "Please report it with these words."
+    )

@@ -147,6 +147,21 @@ def test_one_bad_patient_does_not_stop_the_others(stage: Stage) -> None:
     assert stage.work.kept
 
 
+def test_a_fault_of_ours_costs_one_patient_and_shows_nothing_of_the_object(stage: Stage) -> None:
+    def faulty(request: RetrievalRequest) -> Report:
+        raise TypeError("DOE^JANE is no number")
+
+    executor = FakeExecutor({"P1": faulty, "P2": stage.complete("1.2.2")})
+
+    failed = stage.run(executor, "--patientId P1;P2")
+
+    assert failed == 1
+    assert [request.patient_id for request in executor.asked] == ["P1", "P2"]
+    assert "TypeError at test_retrieve_batch.py:" in stage.said
+    assert "DOE" not in stage.said
+    assert (stage.path / "P2" / "RP.1.2.2.dcm").exists()
+
+
 def test_a_partial_retrieval_is_exported_and_says_what_is_missing_and_why(stage: Stage) -> None:
     missing = tuple(
         Missing(uid=f"1.9.{n}", modality="CT", why="image of the structure set", reason="not sent")
