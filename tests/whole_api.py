@@ -24,6 +24,7 @@ from dicomio.jobs.options import WorkerOptions
 from dicomio.local_kv import LocalKeyValue
 from dicomio.peers import Peers, PeerSettings
 from dicomio.tracing import NO_TRACER, Tracer
+from qr_gateway.front import Front
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
 from tests.indexer_world import announce, embedded_parts, land, plan, running, structure_set
 from tests.memory_pacs import MemoryPacs
@@ -129,9 +130,12 @@ async def whole_api(
             await announce(world.bus, land(world.store, dataset))
         await world.settled(2)
         session = await stack.enter_async_context(aiohttp.ClientSession())
+        front = Front(access, "1")
+        stack.push_async_callback(front.close)
+        gateway_routes = (*front.routes(), *gateway.routes())
         for service, routes, its_registry, checks in (
             ("indexer", world.indexer.routes(), world.registry, world.indexer.checks()),
-            ("qr-gateway", gateway.routes(), registry, gateway.checks()),
+            ("qr-gateway", gateway_routes, registry, gateway.checks()),
         ):
             app = make_app(
                 service,
@@ -142,6 +146,7 @@ async def whole_api(
                 access=access,
                 audit=audit,
                 tracer=tracer,
+                mounts=front.mounts() if service == "qr-gateway" else (),
             )
             server = await serve(app, "127.0.0.1", 0, stop_timeout_s=2)
             stack.push_async_callback(server.stop)

@@ -17,6 +17,7 @@ from dicomio.audit import AuditOptions, AuditTrail
 from dicomio.bridge import Bridge
 from dicomio.directory_store import DirectoryStore
 from dicomio.http import Check, make_app, serve
+from dicomio.http.auth import LOOPBACK_ONLY
 from dicomio.jobs.options import WorkerOptions
 from dicomio.landing import Announcer, Lander, Publish
 from dicomio.local_bus import LocalBus
@@ -25,6 +26,7 @@ from dicomio.metrics import new_registry
 from dicomio.peers import Peers, PeerSettings
 from dicomio.sql_index import SqlIndex
 from indexer.app import Indexer
+from qr_gateway.front import Front
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
 from qr_gateway.receiving import receiver
 from store_scp.metrics import ScpMetrics
@@ -106,14 +108,17 @@ async def running_system(options: SystemOptions) -> AsyncIterator[RunningSystem]
                 options=WorkerOptions(record=trail.record),
             )
         )
+        front = Front(LOOPBACK_ONLY, version("dicomtools"))
+        stack.push_async_callback(front.close)
         async with _working(indexer, gateway, scp, bridge):
             app = make_app(
                 "DicomTools",
                 version("dicomtools"),
-                (*indexer.routes(), *gateway.routes()),
+                (*front.routes(), *indexer.routes(), *gateway.routes()),
                 metrics_registry=registry,
                 checks={**indexer.checks(), **gateway.checks(), "dicom": _accepting(scp)},
                 audit=trail.http,
+                mounts=front.mounts(),
             )
             http = await serve(app, LOOPBACK, options.http_port)
             try:

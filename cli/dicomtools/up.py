@@ -85,6 +85,7 @@ async def _until_stopped(options: SystemOptions) -> None:
 def _greeting(options: SystemOptions, system: RunningSystem) -> str:
     names = ", ".join(sorted(options.peers)) or "none; give --peer NAME=AET@host:port"
     return (
+        f"Page:   {system.http_url}/\n"
         f"HTTP:   {system.http_url}  (what there is: {system.http_url}/openapi.json)\n"
         f"DICOM:  {options.ae_title} on {LOOPBACK}:{system.dicom_port}\n"
         f"Peers:  {names}\n"

@@ -45,6 +45,8 @@ class Provider:
     extra_keys: list[Any] = field(default_factory=list)
     """Listed as they are."""
     discovered_issuer: str = ""
+    endpoints: dict[str, Any] = field(default_factory=dict)
+    """More of the discovery document."""
     away: bool = False
     asked: int = 0
     """How often for its keys."""
@@ -117,6 +119,7 @@ async def identity_provider() -> AsyncIterator[Provider]:
             {
                 "issuer": provider.discovered_issuer or provider.issuer,
                 "jwks_uri": f"{provider.issuer}/keys",
+                **provider.endpoints,
             }
         )
 

@@ -25,6 +25,7 @@ from dicomio.nats_kv import NatsKeyValue
 from dicomio.s3_store import S3Options, S3Store
 from dicomio.tracing import TracingOptions
 from dicomio.tracing_setup import make_tracer
+from qr_gateway.front import Front
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
 from qr_gateway.receiving import receiver
 from qr_gateway.settings import Settings
@@ -101,15 +102,18 @@ async def running(
                 ),
             )
         )
+        front = Front(access, version("dicomtools"))
+        stack.push_async_callback(front.close)
         app = make_app(
             "DicomTools qr-gateway",
             version("dicomtools"),
-            gateway.routes(),
+            (*front.routes(), *gateway.routes()),
             metrics_registry=registry,
             checks={**gateway.checks(), "object_store": _bucket(bridge, store)},
             access=access,
             audit=None if trail is None else trail.http,
             tracer=tracer,
+            mounts=front.mounts(),
         )
         server = await serve(app, settings.http_host, settings.http_port)
         stack.push_async_callback(server.stop)

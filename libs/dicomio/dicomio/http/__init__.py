@@ -2,11 +2,14 @@
 
 from dicomio.http.app import make_app
 from dicomio.http.audited import Audited, AuditSink, Notes
-from dicomio.http.auth import Access
+from dicomio.http.auth import Access, Principal
 from dicomio.http.buckets import Rate
 from dicomio.http.connections import ConnectionLimits
 from dicomio.http.cursors import decode_cursor, encode_cursor
+from dicomio.http.discovery import Discovery
+from dicomio.http.edge import principal_of
 from dicomio.http.loopback import is_loopback
+from dicomio.http.mounts import Mount
 from dicomio.http.oidc import OidcOptions
 from dicomio.http.probes import Check
 from dicomio.http.problems import Problem, answer_to
@@ -14,6 +17,7 @@ from dicomio.http.roles import Role
 from dicomio.http.routes import EVENT_STREAM, AnyRoute, Call, Input, Nothing, Reply, Route
 from dicomio.http.server import Server, serve
 from dicomio.http.settings import AccessSettings
+from dicomio.http.site import site
 from dicomio.http.sse import ServerEvent, stream_events
 from dicomio.http.tokens import BearerToken
 
@@ -28,10 +32,13 @@ __all__ = [
     "Call",
     "Check",
     "ConnectionLimits",
+    "Discovery",
     "Input",
+    "Mount",
     "Notes",
     "Nothing",
     "OidcOptions",
+    "Principal",
     "Problem",
     "Rate",
     "Reply",
@@ -44,6 +51,8 @@ __all__ = [
     "encode_cursor",
     "is_loopback",
     "make_app",
+    "principal_of",
     "serve",
+    "site",
     "stream_events",
 ]

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from dicomio.http.audited import AuditSink
 from dicomio.http.auth import LOOPBACK_ONLY, Access
 from dicomio.http.edge import Edge, handler_of
+from dicomio.http.mounts import Mount
 from dicomio.http.openapi import PARAMETER, document
 from dicomio.http.probes import Check, probes
 from dicomio.http.routes import AnyRoute
@@ -23,7 +24,7 @@ from dicomio.tracing import NO_TRACER, Tracer
 AUTHENTICATED = web.AppKey("authenticated", bool)
 
 
-def make_app(  # noqa: PLR0913  # four of them are by keyword and may be left out
+def make_app(  # noqa: PLR0913  # five of them are by keyword and may be left out
     title: str,
     version: str,
     routes: Sequence[AnyRoute],
@@ -33,6 +34,7 @@ def make_app(  # noqa: PLR0913  # four of them are by keyword and may be left ou
     access: Access = LOOPBACK_ONLY,
     audit: AuditSink | None = None,
     tracer: Tracer = NO_TRACER,
+    mounts: Sequence[Mount] = (),
 ) -> web.Application:
     """Return an application that serves `routes`, `/openapi.json`, `/livez`, `/readyz`, `/metrics`.
 
@@ -46,6 +48,8 @@ def make_app(  # noqa: PLR0913  # four of them are by keyword and may be left ou
         Who may call, how often, and how much they may send.
     audit
         Told of every request that is about somebody, and of every one that was not admitted.
+    mounts
+        What is served beside the operations.
 
     Raises
     ------
@@ -63,6 +67,7 @@ def make_app(  # noqa: PLR0913  # four of them are by keyword and may be left ou
         tracer=tracer,
         registry=metrics_registry,
         routes={(route.method, route.template): route for route in every},
+        public=frozenset(mount.template for mount in mounts if mount.public),
     )
     app = web.Application(middlewares=[edge.middleware], client_max_size=access.max_body_bytes)
     app[AUTHENTICATED] = access.authenticated
@@ -75,6 +80,11 @@ def make_app(  # noqa: PLR0913  # four of them are by keyword and may be left ou
             app.router.add_get(route.template, handler_of(route))
         else:
             app.router.add_route(route.method, route.template, handler_of(route))
+    for mount in mounts:
+        if mount.method == "GET":
+            app.router.add_get(mount.template, mount.handler)
+        else:
+            app.router.add_route(mount.method, mount.template, mount.handler)
     return app
 
 

@@ -79,13 +79,17 @@ class Gate:
         self._callers = None if access.rate is None else Buckets(access.rate)
         self._failures = Buckets(access.failures)
 
-    async def identify(self, request: web.Request, needed: Role | None) -> Principal:
+    async def identify(
+        self, request: web.Request, needed: Role | None, *, optional: bool = False
+    ) -> Principal:
         """Return who calls.
 
         Parameters
         ----------
         needed
             The role that the route needs; None: there is no such route.
+        optional
+            Whether a route that answers anyone looks at a token that is presented.
 
         Raises
         ------
@@ -104,9 +108,9 @@ class Gate:
                     HTTPStatus.MISDIRECTED_REQUEST, "without authentication only loopback is served"
                 )
             return LOCAL
-        if needed is Role.ANYONE:
-            return NOBODY
         given = request.headers.get("Authorization", "")
+        if needed is Role.ANYONE and not (optional and given):
+            return NOBODY
         principal = await self._holder(given)
         if principal is None:
             raise self._unknown(request, presented=bool(given))

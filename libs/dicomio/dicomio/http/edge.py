@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -26,7 +27,7 @@ from dicomio.http.problems import (
     unexpected,
 )
 from dicomio.http.roles import Role
-from dicomio.http.routes import AnyRoute, Reply
+from dicomio.http.routes import AnyRoute, Call, Reply
 from dicomio.tracing import NO_TRACER, Kind, Tracer
 
 log = structlog.get_logger(__name__)
@@ -58,13 +59,15 @@ class Edge:
         routes: dict[tuple[str, str], AnyRoute],
         audit: AuditSink | None = None,
         tracer: Tracer = NO_TRACER,
+        public: frozenset[str] = frozenset(),
     ) -> None:
-        """`routes` are by method and template."""
+        """`routes` are by method and template; `public` are templates that need nobody's name."""
         self._access = access
         self._gate = Gate(access)
         self._routes = routes
         self._audit = audit
         self._tracer = tracer
+        self._public = public
         self._duration = Histogram(
             "http_request_duration_seconds",
             "Time from the request's head to the end of its answer",
@@ -126,9 +129,10 @@ class Edge:
             if allowed is not None:
                 return allowed
             route = self._route(request)
-            needed = None if route is None else route.role
+            needed = self._needed(request, route)
             # unknown paths too: who may not call learns nothing, not even which paths there are
-            request[PRINCIPAL] = await self._gate.identify(request, needed)
+            optional = route is not None and route.recognises
+            request[PRINCIPAL] = await self._gate.identify(request, needed, optional=optional)
             authorize(request[PRINCIPAL], needed)
             return await handler(request)
         except HttpProblem as exc:
@@ -166,7 +170,8 @@ class Edge:
         elif status > HTTPStatus.INTERNAL_SERVER_ERROR:
             write = log.warning
         else:
-            write = log.debug if route is not None and route.quiet else log.info
+            quiet = route.quiet if route is not None else template in self._public
+            write = log.debug if quiet else log.info
         write(
             "request_answered",
             method=method,
@@ -198,9 +203,20 @@ class Edge:
             )
         )
 
+    def _needed(self, request: web.Request, route: AnyRoute | None) -> Role | None:
+        """Return the role that is needed; None: to be somebody that we know."""
+        if route is not None:
+            return route.role
+        return Role.ANYONE if _template(request) in self._public else None
+
     def _route(self, request: web.Request) -> AnyRoute | None:
         method = "GET" if request.method == "HEAD" else request.method
         return self._routes.get((method, _template(request)))
+
+
+def principal_of(call: Call[Any, Any, Any]) -> Principal:
+    """Return who calls; `NOBODY` on a route that answers anyone."""
+    return call.http[PRINCIPAL]
 
 
 def handler_of(route: AnyRoute) -> Next:

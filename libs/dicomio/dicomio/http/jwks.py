@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
 import jwt
 import structlog
 
-from dicomcore.errors import InvalidRequest, Unavailable
+from dicomcore.errors import Unavailable
+from dicomio.http.fetching import NOT_FETCHED, Fetcher
 
 log = structlog.get_logger(__name__)
 
-DISCOVERY = "/.well-known/openid-configuration"
-FETCH_TIMEOUT_S = 5.0
-LARGEST_BYTES = 1 << 20
 ASKED_AT_MOST_EVERY_S = 10.0
 """Tokens with a key ID that nobody knows must not make us ask the provider at every request."""
 STALE_S = 24 * 3600.0
@@ -69,16 +63,14 @@ class KeySet:
         ca_file: Path | None,
         clock: Callable[[], float],
     ) -> None:
-        self._issuer = issuer
         self._url = url
         self._cache_s = cache_s
-        self._tls = _context(ca_file)
+        self._fetcher = Fetcher(issuer, ca_file)
         self._clock = clock
         self._keys: tuple[_Key, ...] = ()
         self._fetched_at: float | None = None
         self._asked_at: float | None = None
         self._asking = asyncio.Lock()
-        self._session: aiohttp.ClientSession | None = None
 
     async def find(self, key_id: str | None, algorithm: str) -> jwt.PyJWK | None:
         """Return the key of a token; None if there is none, or nobody can say which.
@@ -100,8 +92,7 @@ class KeySet:
 
     async def close(self) -> None:
         """Release connections."""
-        if self._session is not None:
-            await self._session.close()
+        await self._fetcher.close()
 
     def _older_than(self, age_s: float) -> bool:
         return self._fetched_at is None or self._clock() - self._fetched_at > age_s
@@ -124,40 +115,16 @@ class KeySet:
                 return
             self._asked_at = now
             try:
-                self._keys = _keys_of(await self._fetch(await self._key_url()))
+                self._keys = _keys_of(await self._fetcher.fetch(await self._key_url()))
                 self._fetched_at = now
                 log.info("identity_provider_keys_fetched", keys=len(self._keys))
-            except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError) as exc:
+            except NOT_FETCHED as exc:
                 log.warning("identity_provider_not_understood", error=type(exc).__name__)
 
     async def _key_url(self) -> str:
         if self._url:
             return self._url
-        found = await self._fetch(self._issuer.rstrip("/") + DISCOVERY)
-        url = found.get("jwks_uri")
-        if found.get("issuer") != self._issuer or not isinstance(url, str):
-            raise ValueError("not the discovery document of this issuer")
-        if urlsplit(url).scheme != "https" and urlsplit(self._issuer).scheme == "https":
-            raise ValueError("keys have to come by https")
-        return url
-
-    async def _fetch(self, url: str) -> Mapping[str, Any]:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S), trust_env=True
-            )
-        async with self._session.get(url, allow_redirects=False, ssl=self._tls) as response:
-            if response.status != 200:
-                raise ValueError("not answered with 200")
-            text = await response.content.read(LARGEST_BYTES + 1)
-            while len(text) <= LARGEST_BYTES and not response.content.at_eof():
-                text += await response.content.read(LARGEST_BYTES + 1 - len(text))
-        if len(text) > LARGEST_BYTES:
-            raise ValueError("longer than any document of keys")
-        document = json.loads(text)
-        if not isinstance(document, dict):
-            raise ValueError("not an object")  # noqa: TRY004  # the caller asks whether it is understood
-        return document
+        return self._fetcher.trusted((await self._fetcher.discovered()).get("jwks_uri"))
 
 
 def _keys_of(document: Mapping[str, Any]) -> tuple[_Key, ...]:
@@ -188,10 +155,3 @@ def _usable(given: Iterable[object]) -> Iterable[_Key]:
             ):
                 yield key
             break
-
-
-def _context(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ValueError) as exc:
-        raise InvalidRequest("certificates of the identity provider cannot be loaded") from exc

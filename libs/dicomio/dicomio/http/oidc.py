@@ -51,6 +51,10 @@ class OidcOptions:
     """Keys older than this are fetched again."""
     ca_file: Path | None = None
     """Authorities of the provider's certificate, PEM; None: those of the operating system."""
+    client_id: str = ""
+    """Of the web page at the provider, a public client; empty: nobody signs in by the page."""
+    scopes: tuple[str, ...] = ("openid",)
+    """What the page asks the provider for."""
 
     def __post_init__(self) -> None:
         for url in (self.issuer, self.jwks_url or self.issuer):

@@ -89,6 +89,8 @@ class Route(Generic[P, Q, B]):
     """Statuses of problems worth a line in the documentation; all others are `default`."""
     quiet: bool = False
     """Whether its canonical log line is `debug`: probes."""
+    recognises: bool = False
+    """Of a route that answers anyone: a caller who presents a token is identified all the same."""
 
     @property
     def takes_body(self) -> bool:

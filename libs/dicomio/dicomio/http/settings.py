@@ -39,6 +39,10 @@ class AccessSettings(BaseSettings):
     http_oidc_role_names: str = ""
     """JSON `{"what the claim says": "reader"}`; empty: the claim says our names."""
     http_oidc_ca_file: Path | None = None
+    http_oidc_client_id: str = ""
+    """Of the web page, a public client with PKCE; empty: the page takes tokens only."""
+    http_oidc_scopes: str = "openid"
+    """What the page asks the provider for, separated by spaces."""
 
     http_rate_per_s: float = Field(default=100.0, ge=0)
     """Requests of one caller, on average; 0: no limit. Each replica counts for itself."""
@@ -86,6 +90,8 @@ class AccessSettings(BaseSettings):
             roles_claim=self.http_oidc_roles_claim,
             role_names=_role_names(self.http_oidc_role_names),
             ca_file=self.http_oidc_ca_file,
+            client_id=self.http_oidc_client_id,
+            scopes=tuple(self.http_oidc_scopes.split()),
         )
 
 
