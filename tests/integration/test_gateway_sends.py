@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from pydicom import Dataset
 
 from dicomcore.landing import prepare
+from dicomcore.ports import ObjectStore
 from dicomcore.received import Received
 from dicomio import pacs
 from dicomio.directory_store import DirectoryStore
@@ -41,7 +42,7 @@ ALL = sorted(str(one.SOPInstanceUID) for one in world())
 QUICK = Retry(attempts=3, first_pause_s=0.01, longest_pause_s=0.02)
 
 
-def fill(store: DirectoryStore, datasets: Iterable[Dataset]) -> None:
+def fill(store: ObjectStore, datasets: Iterable[Dataset]) -> None:
     for one in datasets:
         data = factories.encoded(one)
         received = Received(
