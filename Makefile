@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 K8S    := .k8s-check
 
-.PHONY: help install lock demo test check fmt bench up secrets k8s-check compose-test clean
+.PHONY: help install lock demo test check fmt bench up secrets sbom k8s-check compose-test clean
 
 help:            ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ up: install      ## the three services in one process, on this machine only
 secrets:         ## random passwords for compose.yaml and k8s, into ./secrets; existing ones are kept
 	@sh deploy/make-secrets.sh secrets
 
+sbom: install    ## build/sbom: what is in each image (CycloneDX), and what of it is known to be vulnerable
+	@$(BIN)/python deploy/supply_chain.py build/sbom
+
 # What looks at the manifests, apart from the project's own environment. kubectl renders them, or
 # kustomize; where there is neither, and there is Go, kustomize is built.
 $(K8S)/.installed: deploy/k8s-tools.lock
@@ -65,6 +68,7 @@ compose-test: install  ## the images and compose.yaml in a Docker engine, with e
 lock:            ## make requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --no-header --no-annotate --quiet pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet deploy/k8s-tools.in -o deploy/k8s-tools.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet deploy/audit-tools.in -o deploy/audit-tools.lock
 
 clean:           ## remove what the targets made
 	rm -rf $(VENV) $(K8S) .compose-test .demo demo-export
