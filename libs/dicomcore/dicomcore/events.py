@@ -109,6 +109,34 @@ class SendEnded(EventData):
     missing: int
 
 
+class ExportRequested(JobRequested):
+    """An export waits for a worker."""
+
+    TYPE: ClassVar[str] = "dicom.export.requested.v1"
+
+
+class ExportCompleted(EventData):
+    """An export is where it was to go, with its manifest."""
+
+    TYPE: ClassVar[str] = "dicom.export.completed.v1"
+    job_id: str
+    tenant: str
+    state: Literal["complete", "partial"]
+    """partial: what is missing, or was held back, is in the manifest."""
+    instances: int
+    missing: int
+    bytes_moved: int
+
+
+class ExportFailed(EventData):
+    """An export ended without anything that may be used."""
+
+    TYPE: ClassVar[str] = "dicom.export.failed.v1"
+    job_id: str
+    tenant: str
+    state: Literal["failed", "cancelled"]
+
+
 class DeadLetter(EventData):
     """A message that no attempt can handle."""
 

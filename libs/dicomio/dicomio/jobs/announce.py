@@ -10,7 +10,6 @@ from dicomio.jobs.kind import JobKind, Q, R
 from dicomio.jobs.record import Job
 from dicomio.tracing import current_traceparent
 
-SOURCE = "qr-gateway"
 _ROUND_S = 600
 
 
@@ -35,7 +34,7 @@ async def request_work(
     body = encode(
         kind.requested(job_id=job.job_id),
         event_id=event_id,
-        source=SOURCE,
+        source=kind.service,
         time=now or job.created_at,
         traceparent=current_traceparent(),
     )
@@ -51,5 +50,7 @@ async def announce_end(bus: EventBus, kind: JobKind[Q, R], job: Job[Q]) -> None:
     """
     event = kind.end_of(job)
     event_id = f"{job.job_id}-ended"
-    body = encode(event, event_id=event_id, source=SOURCE, time=job.ended_at or job.updated_at)
+    body = encode(
+        event, event_id=event_id, source=kind.service, time=job.ended_at or job.updated_at
+    )
     await bus.publish(event.TYPE, body, message_id=event_id)

@@ -47,6 +47,7 @@ class Hooks:
     progress: Callable[[Progress], None]
     """Never blocks."""
     cancelled: Callable[[], bool]
+    job_id: str = ""
 
 
 Execute = Callable[[str, Q, Hooks], R]
@@ -122,6 +123,7 @@ class Attempt(Generic[Q, R]):
             save=self._save,
             progress=self._note,
             cancelled=self._stopped.is_set,
+            job_id=self._held.job_id,
         )
         working = asyncio.ensure_future(
             self._bridge.run(execute, self._held.peer, self._held.request, hooks)

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-from pydantic import BaseModel
-
-from dicomcore.audit import Act, Activity, Actor, Outcome
+from dicomcore.audit import Act, Actor, Outcome
+from dicomio.jobs.kind import JobKind, Q, R
 from dicomio.jobs.record import Job
 from dicomio.jobs.states import State
-
-Q = TypeVar("Q", bound=BaseModel)
 
 
 def no_audit(_act: Act) -> None:
     """Record nothing."""
 
 
-def act_of_end(kind: str, job: Job[Q]) -> Act:
-    """Return what is audited: instances went from one DICOM system to another, or did not.
-
-    Parameters
-    ----------
-    kind
-        Of the job, in one word.
-    """
+def act_of_end(kind: JobKind[Q, R], job: Job[Q]) -> Act:
+    """Return what is audited: instances went from one system to another, or did not."""
     patient_id = getattr(job.request, "patient_id", "")
     if job.state is State.COMPLETE:
         outcome = Outcome.SUCCESS
@@ -33,12 +22,12 @@ def act_of_end(kind: str, job: Job[Q]) -> Act:
     else:
         outcome = Outcome.FAILED
     return Act(
-        activity=Activity.TRANSFERRED,
-        operation=kind,
+        activity=kind.activity,
+        operation=kind.name,
         action="E",
         outcome=outcome,
         actors=(
-            Actor("urn:dicomtools:service", "qr-gateway"),
+            Actor("urn:dicomtools:service", kind.service),
             Actor("urn:dicomtools:peer", job.peer, requestor=False),
         ),
         reason=job.state.value,

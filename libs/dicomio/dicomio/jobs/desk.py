@@ -36,13 +36,15 @@ class JobDesk(Generic[Q, R]):
         # who pages through a report asks for it again and again; it never changes
         self._reports: dict[tuple[str, str], R] = {}
 
-    async def submit(self, peer: str, request: Q, *, key: str) -> Job[Q]:
+    async def submit(self, peer: str, request: Q, *, key: str, scope: str = "") -> Job[Q]:
         """Write a job, then put it into the queue.
 
         Parameters
         ----------
         key
             Idempotency-Key of the caller; empty if there was none.
+        scope
+            Whose keys it is among: the same key in another scope is another key.
 
         Raises
         ------
@@ -52,16 +54,19 @@ class JobDesk(Generic[Q, R]):
         """
         if key and _KEY.fullmatch(key) is None:
             raise InvalidRequest("Idempotency-Key: 1 to 255 visible ASCII characters")
-        job = await self.ledger.submit(peer, request, key=key)
+        known_as = f"{scope}\n{key}" if key and scope else key
+        job = await self.ledger.submit(peer, request, key=known_as)
         if not job.state.final:
             # also for a key seen before: its first request may have ended between the two
             await request_work(self._bus, self.ledger.kind, job)
         return job
 
-    async def page(self, *, cursor: str, limit: int) -> tuple[Sequence[Job[Q]], str | None]:
-        """Return a page of jobs, newest first, and the cursor of the next one."""
+    async def page(
+        self, *, cursor: str, limit: int, keep: Callable[[Job[Q]], bool] = lambda _: True
+    ) -> tuple[Sequence[Job[Q]], str | None]:
+        """Return a page of the jobs to keep, newest first, and the cursor of the next one."""
         before = decode_cursor(cursor, _After).job_id if cursor else ""
-        jobs = await self.ledger.page(before=before, limit=limit)
+        jobs = await self.ledger.page(before=before, limit=limit, keep=keep)
         more = len(jobs) == limit
         return jobs, encode_cursor(_After(job_id=jobs[-1].job_id)) if more else None
 

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
+from dicomcore.audit import Activity
 from dicomcore.events import EventData, JobRequested
 from dicomio.jobs.record import Counts, Job
 from dicomio.jobs.states import JobReport
@@ -35,3 +36,7 @@ class JobKind(Generic[Q, R]):
     """Name of the consumer that the workers share."""
     prefix: str = ""
     """Of every key in the key-value store, where kinds share one."""
+    service: str = "qr-gateway"
+    """Whose jobs they are, for events and the audit trail."""
+    activity: Activity = Activity.TRANSFERRED
+    """What the audit trail calls it when one has ended."""

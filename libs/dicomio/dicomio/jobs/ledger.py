@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,13 @@ from dicomio.jobs.kind import JobKind, Q, R
 from dicomio.jobs.record import Job, new_job_id, parse_job_id
 from dicomio.jobs.records import Records, Snapshot
 from dicomio.jobs.states import State
+
+
+_AT_ONCE = 50
+
+
+def _every(_job: object) -> bool:
+    return True
 
 
 class _Known(BaseModel):
@@ -69,11 +76,22 @@ class Ledger(Generic[Q, R]):
         """Wait until a job's record is newer than `since`; None when time is up."""
         return await self._records.changed(job_id, since=since, timeout_s=timeout_s)
 
-    async def page(self, *, before: str = "", limit: int = 50) -> Sequence[Job[Q]]:
-        """Return jobs, newest first, from the first one older than `before`."""
-        ids = reversed(await self._records.ids())
-        wanted = [job_id for job_id in ids if not before or job_id < before][:limit]
-        return await self._records.all_of(wanted)
+    async def page(
+        self, *, before: str = "", limit: int = 50, keep: Callable[[Job[Q]], bool] = _every
+    ) -> Sequence[Job[Q]]:
+        """Return jobs, newest first, from the first one older than `before`.
+
+        Parameters
+        ----------
+        keep
+            Which of them are shown.
+        """
+        ids = [i for i in reversed(await self._records.ids()) if not before or i < before]
+        jobs: list[Job[Q]] = []
+        while ids and len(jobs) < limit:
+            batch, ids = ids[: max(limit, _AT_ONCE)], ids[max(limit, _AT_ONCE) :]
+            jobs += filter(keep, await self._records.all_of(batch))
+        return jobs[:limit]
 
     async def cancel(self, job_id: str) -> Job[Q]:
         """Ask for a job's end; one that nobody works on ends at once. No error if it has ended."""

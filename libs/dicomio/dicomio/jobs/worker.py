@@ -223,7 +223,7 @@ class Worker(Generic[Q, R]):
             return
         await announce_end(self._bus, self._records.kind, job)
         await self._claims.announced(job.job_id)
-        self._options.record(act_of_end(self._records.kind.name, job))
+        self._options.record(act_of_end(self._records.kind, job))
         self._metrics.ended.labels(job.state).inc()
         self._metrics.bytes_moved.inc(job.progress.bytes_moved)
         log.info(
