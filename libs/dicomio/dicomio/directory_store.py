@@ -1,5 +1,8 @@
 """The object store on a folder: nothing is overwritten, nothing is half there, on any system."""
 
+# Paths are strings on the way of each object: as `Path` they cost as much as the system calls.
+# ruff: noqa: PTH102, PTH108, PTH112, PTH113
+
 from __future__ import annotations
 
 import errno
@@ -72,8 +75,9 @@ class DirectoryStore:
         self._leftover_after_s = leftover_after_s
         self._usage = UsageEstimate(lambda start_after: self.list("", start_after=start_after))
         self._names = itertools.count()
-        self._instance = uuid4().hex
-        self._durable_directories: set[Path] = set()
+        self._base = f"{self._root}{os.sep}"
+        self._staged = f"{self._staging}{os.sep}{uuid4().hex}-"
+        self._durable_directories: set[str] = set()
         self._cleaned_at = time.monotonic()
         self._cleaning = threading.Lock()
         with self._writing():
@@ -81,23 +85,26 @@ class DirectoryStore:
             self._remove_leftovers()
 
     def put(self, key: str, parts: Sequence[bytes | memoryview], *, sha256: str = "") -> bool:  # noqa: ARG002 - for servers
-        path = self._path(key)
+        path = self._place(key)
+        folder = path.rpartition(os.sep)[0]
         body = Parts(parts)
         with self._writing():
             self._remove_leftovers_if_due()
-            if path.is_file():
+            if self._capacity_bytes is not None and not os.path.isfile(path):
+                self._refuse_above_capacity(body.size_bytes)
+            # the directories first: the file's own way to the disk often takes them along
+            unsynced, is_fresh = self._make_directories(folder)
+            if not is_fresh and os.path.isfile(path):
                 # who wrote it may not have come to this yet
-                self._sync(path.parent, self._make_directories(path.parent))
+                self._sync(folder, unsynced)
                 return False
-            self._refuse_above_capacity(body.size_bytes)
-            staged = self._staging / f"{self._instance}-{next(self._names)}.part"
+            staged = f"{self._staged}{next(self._names)}.part"
             try:
-                # the directories first: the file's own way to the disk often takes them along
-                unsynced = self._make_directories(path.parent)
                 _write(staged, body)
                 created = self._give_name(staged, path, unsynced)
             finally:
-                staged.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    os.unlink(staged)
         if created:
             self._usage.written(body.size_bytes)
         return created
@@ -153,7 +160,10 @@ class DirectoryStore:
         pass
 
     def _path(self, key: str) -> Path:
-        return self._root.joinpath(*check_key(key).split("/"))
+        return Path(self._place(key))
+
+    def _place(self, key: str) -> str:
+        return self._base + check_key(key).replace("/", os.sep)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -192,7 +202,7 @@ class DirectoryStore:
         if self._usage.used_bytes() + size_bytes > self._capacity_bytes:
             raise ObjectStoreFull("capacity is used up", capacity_bytes=self._capacity_bytes)
 
-    def _give_name(self, staged: Path, path: Path, unsynced: Sequence[Path]) -> bool:
+    def _give_name(self, staged: str, path: str, unsynced: Sequence[str]) -> bool:
         """Link a finished object to its name, durably; return whether the name was free.
 
         Parameters
@@ -200,37 +210,55 @@ class DirectoryStore:
         unsynced
             Directories on the way to it that may not survive a power cut yet.
         """
+        folder = path.rpartition(os.sep)[0]
         try:
             created = link_or_rename_absent(staged, path, claims=self._staging)
         except FileNotFoundError:
             # somebody removed a folder that we know: make it again
             self._durable_directories.clear()
-            unsynced = self._make_directories(path.parent)
+            unsynced, _ = self._make_directories(folder)
             created = link_or_rename_absent(staged, path, claims=self._staging)
-        if not created and path.is_dir():
+        if not created and os.path.isdir(path):
             raise InvalidRequest("key is the beginning of other keys")
         # also for the loser of a race: the winner may not have come to it yet
-        self._sync(path.parent, unsynced)
+        self._sync(folder, unsynced)
         return created
 
-    def _make_directories(self, directory: Path) -> Sequence[Path]:
-        """Make the way down to `directory`; return the part of it that may not survive a power cut.
+    def _make_directories(self, directory: str) -> tuple[Sequence[str], bool]:
+        """Make the way down to `directory`.
 
-        Which is all that we have not synced ourselves: another process may have made it a moment ago.
+        Returns
+        -------
+        tuple
+            The part of it that may not survive a power cut, which is all that we have not synced
+            ourselves: another process may have made it a moment ago. And whether `directory` is new:
+            then nothing was in it.
         """
-        steps = itertools.takewhile(
-            lambda step: step != self._root, [directory, *directory.parents]
-        )
-        unsynced = [step for step in steps if step not in self._durable_directories][::-1]
-        for step in unsynced:
-            step.mkdir(exist_ok=True, mode=0o700)
-        return unsynced
+        known, unsynced = self._durable_directories, list[str]()
+        step = directory
+        while len(step) > len(self._base) and step not in known:
+            unsynced.append(step)
+            step = step.rpartition(os.sep)[0]
+        is_fresh = False
+        for step in reversed(unsynced):
+            try:
+                os.mkdir(step, 0o700)
+                is_fresh = True
+            except FileExistsError:
+                is_fresh = False
+            except FileNotFoundError:
+                if not known:
+                    raise
+                # somebody removed a folder that we know
+                known.clear()
+                return self._make_directories(directory)
+        return unsynced[::-1], is_fresh
 
-    def _sync(self, directory: Path, unsynced: Sequence[Path]) -> None:
+    def _sync(self, directory: str, unsynced: Sequence[str]) -> None:
         """Return once the names in `directory`, and those of the `unsynced` ones, are on the medium."""
         sync_directory(directory)
         for step in unsynced:
-            sync_directory(step.parent)
+            sync_directory(step.rpartition(os.sep)[0])
         if len(self._durable_directories) >= _KNOWN_DIRECTORIES:
             self._durable_directories.clear()
         self._durable_directories.update(unsynced)
@@ -277,15 +305,18 @@ class DirectoryStore:
                         Path(entry.path).unlink()
 
 
-def _write(path: Path, body: Parts) -> None:
+def _write(path: str, body: Parts) -> None:
     descriptor = os.open(
         path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600
     )
-    with os.fdopen(descriptor, "wb") as file:
+    try:
         for chunk in body:
-            file.write(chunk)
-        file.flush()
-        sync_file(file.fileno())
+            left = chunk
+            while left:
+                left = left[os.write(descriptor, left) :]
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sorted_names(directory: Path) -> list[str]:

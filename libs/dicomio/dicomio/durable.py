@@ -1,5 +1,8 @@
 """Files and directory entries that survive a power cut, and names that are never overwritten."""
 
+# Paths are strings on the way of each object: as `Path` they cost as much as the system calls.
+# ruff: noqa: PTH104, PTH110
+
 from __future__ import annotations
 
 import errno
@@ -7,6 +10,8 @@ import hashlib
 import os
 import sys
 from pathlib import Path
+
+StrPath = str | os.PathLike[str]
 
 _NO_LINKS = {
     errno.EPERM,  # vfat, exFAT on Linux
@@ -31,7 +36,7 @@ def sync_file(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def sync_directory(directory: Path) -> None:
+def sync_directory(directory: StrPath) -> None:
     """Return once the names in a directory are on the medium, where the system lets one ask for it."""
     if os.name == "nt":  # a directory cannot be opened; NTFS journals names itself
         return
@@ -45,7 +50,7 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def link_or_rename_absent(source: Path, target: Path, *, claims: Path) -> bool:
+def link_or_rename_absent(source: StrPath, target: StrPath, *, claims: Path) -> bool:
     """Give the file `source` the name `target` if nothing has it; return whether it was free.
 
     Atomic between threads and processes. `source` may or may not remain.
@@ -62,7 +67,7 @@ def link_or_rename_absent(source: Path, target: Path, *, claims: Path) -> bool:
     """
     try:
         if os.name == "nt":
-            source.rename(target)  # refuses to replace, unlike on POSIX
+            os.rename(source, target)  # refuses to replace, unlike on POSIX
         else:
             os.link(source, target)
     except FileExistsError:
@@ -74,21 +79,21 @@ def link_or_rename_absent(source: Path, target: Path, *, claims: Path) -> bool:
     return True
 
 
-def rename_absent(source: Path, target: Path, *, claims: Path) -> bool:
+def rename_absent(source: StrPath, target: StrPath, *, claims: Path) -> bool:
     """Do as `link_or_rename_absent` does, without hard links.
 
     A lock file stands for the right to the name. A crash leaves it behind; who cleans `claims` of old
     files frees the name.
     """
-    claim = claims / f"{hashlib.sha256(str(target).encode()).hexdigest()}.claim"
+    claim = claims / f"{hashlib.sha256(os.fsencode(target)).hexdigest()}.claim"
     try:
         os.close(os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError as exc:
         raise BlockingIOError(errno.EAGAIN, "another writer is at this name") from exc
     try:
-        if target.exists():
+        if os.path.exists(target):
             return False
-        source.rename(target)
+        os.rename(source, target)
         return True
     finally:
         claim.unlink(missing_ok=True)
