@@ -15,6 +15,7 @@ from dicomio.http.loopback import is_loopback
 from dicomio.http.oidc import OidcOptions, Verifier
 from dicomio.http.problems import HttpProblem
 from dicomio.http.roles import Role, granted
+from dicomio.http.tenants import DEFAULT_TENANT
 from dicomio.http.tokens import BearerToken
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -63,6 +64,7 @@ class Principal:
     roles: frozenset[Role]
     issuer: str = ""
     """The identity provider; empty for a token of ours."""
+    tenant: str = DEFAULT_TENANT
 
 
 NOBODY = Principal("", frozenset())
@@ -131,13 +133,15 @@ class Gate:
         if scheme.lower() != "bearer":
             return None
         if known:
-            return Principal(known[0].name, known[0].roles)
+            return Principal(known[0].name, known[0].roles, tenant=known[0].tenant)
         if self._verifier is None or self._access.oidc is None or token.count(".") != 2:
             return None
         identified = await self._verifier.verify(token)
         if identified is None:
             return None
-        return Principal(identified.subject, identified.roles, self._access.oidc.issuer)
+        return Principal(
+            identified.subject, identified.roles, self._access.oidc.issuer, identified.tenant
+        )
 
     def _unknown(self, request: web.Request, *, presented: bool) -> HttpProblem:
         if presented:

@@ -19,7 +19,9 @@ Where = Literal["path", "query", "body"]
 BODY_TIMEOUT_S = 30.0
 
 
-async def bind(route: AnyRoute, request: web.Request, *, request_id: str) -> Call[Any, Any, Any]:
+async def bind(
+    route: AnyRoute, request: web.Request, *, request_id: str, tenant: str
+) -> Call[Any, Any, Any]:
     """Return the request as values of the route's models.
 
     Raises
@@ -34,6 +36,7 @@ async def bind(route: AnyRoute, request: web.Request, *, request_id: str) -> Cal
         body=await _body(route, request),
         http=request,
         request_id=request_id,
+        tenant=tenant,
     )
     call.notes.take_from(call.path, call.query, call.body)
     return call

@@ -223,7 +223,8 @@ def handler_of(route: AnyRoute) -> Next:
     """Return the framework's handler of a route."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        call = await bind(route, request, request_id=request[REQUEST_ID])
+        tenant = request[PRINCIPAL].tenant
+        call = await bind(route, request, request_id=request[REQUEST_ID], tenant=tenant)
         request[NOTES] = call.notes
         result = await route.handler(call)
         call.notes.take_shown(result.body if isinstance(result, Reply) else result)

@@ -17,6 +17,7 @@ from dicomcore.errors import InvalidRequest
 from dicomio.http.jwks import KeySet
 from dicomio.http.loopback import is_loopback
 from dicomio.http.roles import GIVEN, Role
+from dicomio.http.tenants import DEFAULT_TENANT, parse_tenant
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,9 @@ class OidcOptions:
         default_factory=lambda: MappingProxyType({role.value: role for role in GIVEN})
     )
     """What is said in the claim, and the role that it gives; anything else there gives none."""
+    tenant_claim: str = ""
+    """Claim with the caller's tenant, a text; empty: nobody has one. A token without it is of the
+    default tenant."""
     leeway_s: float = 30.0
     """How far clocks may differ."""
     cache_s: float = 600.0
@@ -76,6 +80,7 @@ class Identified:
 
     subject: str
     roles: frozenset[Role]
+    tenant: str = DEFAULT_TENANT
 
 
 class Verifier:
@@ -143,7 +148,18 @@ class Verifier:
         names = words if isinstance(words, list) else []
         known = self._options.role_names
         roles = frozenset(known[name] for name in names if isinstance(name, str) and name in known)
-        return Identified(subject, roles)
+        try:
+            tenant = _tenant(claims, self._options.tenant_claim)
+        except InvalidRequest:
+            return _refused("tenant")
+        return Identified(subject, roles, tenant)
+
+
+def _tenant(claims: Mapping[str, Any], path: str) -> str:
+    said = _at(claims, path) if path else None
+    if said is None:
+        return DEFAULT_TENANT
+    return parse_tenant(said if isinstance(said, str) else "")
 
 
 def _refused(reason: str) -> Identified | None:

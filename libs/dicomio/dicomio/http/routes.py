@@ -12,6 +12,7 @@ from typing_extensions import TypeVar
 
 from dicomio.http.audited import Notes
 from dicomio.http.roles import Role
+from dicomio.http.tenants import DEFAULT_TENANT
 
 EVENT_STREAM = "text/event-stream"
 
@@ -41,6 +42,8 @@ class Call(Generic[P, Q, B]):
     http: web.Request = field(repr=False)
     """For what models do not say: headers, streams."""
     request_id: str = ""
+    tenant: str = DEFAULT_TENANT
+    """The caller's."""
     notes: Notes = field(default_factory=Notes, repr=False)
     """What the audit trail is told it is about: fields such as `patient_id` by themselves."""
 

@@ -36,6 +36,8 @@ class AccessSettings(BaseSettings):
     """Separated by spaces."""
     http_oidc_roles_claim: str = "roles"
     """Claim that names the roles, with dots into objects: `realm_access.roles`."""
+    http_oidc_tenant_claim: str = ""
+    """Claim that names the tenant, with dots into objects; empty: everyone is of one tenant."""
     http_oidc_role_names: str = ""
     """JSON `{"what the claim says": "reader"}`; empty: the claim says our names."""
     http_oidc_ca_file: Path | None = None
@@ -89,6 +91,7 @@ class AccessSettings(BaseSettings):
             algorithms=tuple(self.http_oidc_algorithms.split()),
             roles_claim=self.http_oidc_roles_claim,
             role_names=_role_names(self.http_oidc_role_names),
+            tenant_claim=self.http_oidc_tenant_claim,
             ca_file=self.http_oidc_ca_file,
             client_id=self.http_oidc_client_id,
             scopes=tuple(self.http_oidc_scopes.split()),

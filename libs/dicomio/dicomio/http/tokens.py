@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dicomcore.errors import InvalidRequest
 from dicomio.http.roles import GIVEN, Role
+from dicomio.http.tenants import DEFAULT_TENANT, parse_tenant
 
 _SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}", re.ASCII)
@@ -31,6 +32,7 @@ class BearerToken:
     name: str = SINGLE
     """Who presents it; two tokens of one name are one caller, while it changes from one to the other."""
     roles: frozenset[Role] = frozenset({Role.ADMIN})
+    tenant: str = DEFAULT_TENANT
 
     def __post_init__(self) -> None:
         if _SHA256_HEX.fullmatch(self.sha256) is None:
@@ -39,6 +41,7 @@ class BearerToken:
             raise InvalidRequest("not a name of a token: letters, digits, '_', '.', '@', '-'")
         if not self.roles or not self.roles <= GIVEN:
             raise InvalidRequest(f"a token has one or more of the roles {', '.join(sorted(GIVEN))}")
+        parse_tenant(self.tenant)
 
     def accepts(self, token: str) -> bool:
         """Return whether this is the token."""
@@ -50,6 +53,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     sha256: str | tuple[str, ...]
     roles: tuple[Role, ...] = Field(min_length=1)
+    tenant: str = DEFAULT_TENANT
 
 
 class _File(BaseModel):
@@ -59,6 +63,8 @@ class _File(BaseModel):
 
 def parse_tokens(text: str) -> tuple[BearerToken, ...]:
     """Return the tokens of a JSON text: `{NAME: {"sha256": "…" or ["…"], "roles": ["reader"]}}`.
+
+    `"tenant"` may be given as well; without it, it is `default`.
 
     Raises
     ------
@@ -100,7 +106,7 @@ def _tokens(content: object) -> tuple[BearerToken, ...]:
         )
         raise InvalidRequest("the tokens cannot be understood", where=where) from None
     return tuple(
-        BearerToken(digest, name=name, roles=frozenset(entry.roles))
+        BearerToken(digest, name=name, roles=frozenset(entry.roles), tenant=entry.tenant)
         for name, entry in entries.items()
         for digest in ((entry.sha256,) if isinstance(entry.sha256, str) else entry.sha256)
     )
