@@ -14,6 +14,8 @@ from dicomio.http import (
     Call,
     Discovery,
     Mount,
+    Onward,
+    OnwardOptions,
     Principal,
     Role,
     Route,
@@ -27,6 +29,23 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src {reached}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+INDEXER_PATHS = tuple(
+    f"/v1/{name}"
+    for name in (
+        "exports",
+        "instances",
+        "patients",
+        "plans",
+        "reindex",
+        "search",
+        "series",
+        "stats",
+        "studies",
+        "trees",
+        "values",
+    )
+)
+"""What the indexer answers: these, and what is below them. None of it is the gateway's own."""
 
 
 class OidcSignIn(BaseModel):
@@ -69,12 +88,17 @@ class Front:
     ----------
     version
         Of this program.
+    indexer
+        Where the indexer's paths are handed on to; None where they are in the same application.
     """
 
-    def __init__(self, access: Access, version: str) -> None:
+    def __init__(
+        self, access: Access, version: str, *, indexer: OnwardOptions | None = None
+    ) -> None:
         self._access = access
         self._version = version
         self._discovery = None if access.oidc is None else Discovery(access.oidc)
+        self._onward = None if indexer is None else Onward(indexer)
 
     def routes(self) -> Sequence[AnyRoute]:
         """Return the routes."""
@@ -94,8 +118,9 @@ class Front:
         )
 
     def mounts(self) -> Sequence[Mount]:
-        """Return the files of the page."""
-        return site(files("qr_gateway") / "web", self.policy)
+        """Return the files of the page, and the paths that are handed on."""
+        page = site(files("qr_gateway") / "web", self.policy)
+        return page if self._onward is None else (*page, *self._onward.mounts(INDEXER_PATHS))
 
     async def policy(self) -> str:
         """Return the Content-Security-Policy of the page, which may reach us and where one signs in."""
@@ -122,6 +147,8 @@ class Front:
         """Release connections."""
         if self._discovery is not None:
             await self._discovery.close()
+        if self._onward is not None:
+            await self._onward.close()
 
     async def _sign_in(self) -> OidcSignIn | None:
         options = self._access.oidc

@@ -61,7 +61,7 @@ async def running(
         The port cannot be bound.
     """
     registry = new_registry(SERVICE, version("dicomtools"))
-    peers, access = settings.known_peers(), settings.access()
+    peers, access, indexer = settings.known_peers(), settings.access(), settings.indexer()
     if not access.authenticated and not is_loopback(settings.http_host):
         # `serve` says so too; here it is said before anything is waited for
         raise InvalidRequest(
@@ -102,7 +102,7 @@ async def running(
                 ),
             )
         )
-        front = Front(access, version("dicomtools"))
+        front = Front(access, version("dicomtools"), indexer=indexer)
         stack.push_async_callback(front.close)
         app = make_app(
             "DicomTools qr-gateway",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from dicomio.http import AccessSettings
+from dicomio.http import AccessSettings, OnwardOptions
 from dicomio.jobs.attempt import Pace
 from dicomio.jobs.options import WorkerOptions
 from dicomio.peers import AeTitle, Peers, parse_peers, read_peers
@@ -30,6 +30,10 @@ class Settings(AccessSettings):
     http_host: str = "127.0.0.1"
     """Beyond loopback only with tokens or an identity provider."""
     http_port: int = Field(default=8080, ge=0, le=65535)
+
+    indexer_url: str = ""
+    """`http://host:port` of the indexer, whose paths are handed on, so that the web page has one origin;
+    empty: they are not there."""
 
     replica: str = ""
     """Name of this replica in the ledger; empty: the host's name."""
@@ -61,6 +65,16 @@ class Settings(AccessSettings):
         if self.peers.strip():
             peers |= parse_peers(self.peers)
         return Peers(peers, move_destination=self.move_destination)
+
+    def indexer(self) -> OnwardOptions | None:
+        """Return where the indexer's paths go; None: nowhere.
+
+        Raises
+        ------
+        InvalidRequest
+            It is no address.
+        """
+        return OnwardOptions(url=self.indexer_url.rstrip("/")) if self.indexer_url else None
 
     def worker(self) -> WorkerOptions:
         """Return how the worker works."""

@@ -11,6 +11,7 @@ from dicomio.http.edge import principal_of
 from dicomio.http.loopback import is_loopback
 from dicomio.http.mounts import Mount
 from dicomio.http.oidc import OidcOptions
+from dicomio.http.onward import Onward, OnwardOptions
 from dicomio.http.probes import Check
 from dicomio.http.problems import Problem, answer_to
 from dicomio.http.roles import Role
@@ -38,6 +39,8 @@ __all__ = [
     "Notes",
     "Nothing",
     "OidcOptions",
+    "Onward",
+    "OnwardOptions",
     "Principal",
     "Problem",
     "Rate",

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from dicomcore.errors import InvalidRequest
 
 M = TypeVar("M", bound=BaseModel)
-MAX_LENGTH = 1024
+MAX_LENGTH = 4096
+"""A name and a Patient ID of 256 characters each, as they are kept at most, of four bytes each."""
 
 
 def encode_cursor(position: BaseModel) -> str:
