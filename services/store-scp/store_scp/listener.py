@@ -89,28 +89,34 @@ class Listener:
             while True:
                 ready = {key.fileobj for key, _ in selector.select()}
                 if self._woken in ready:
-                    return
+                    break
                 self._accept()
+        # Whoever waits to be accepted is connected already, as far as they know: closed now, they are refused.
+        for _ in range(_BACKLOG):
+            if not self._accept():
+                return
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Serve one connection; False if none waited, or none could be taken."""
         try:
             connection, origin = self._socket.accept()
         except BlockingIOError:  # another process was quicker, or the peer has gone
-            return
+            return False
         except OSError as exc:
             log.warning("connection_failed", error=type(exc).__name__)
             self._woken.settimeout(_PAUSE_S)
             with suppress(TimeoutError):
                 self._woken.recv(1, socket.MSG_PEEK)
-            return
+            return False
         connection.setblocking(True)  # noqa: FBT003 - the standard library's form
         address = str(origin[0])
         reason = self._refusal(address)
         if reason:
             log.warning("connection_was_refused", reason=reason, address=address)
             connection.close()
-            return
+            return True
         self._serve(connection, address)
+        return True
 
     def _refusal(self, address: str) -> str:
         """Return why a connection is not taken; empty if it is, and there is room for it."""

@@ -95,13 +95,14 @@ async def running(
             record=no_audit if trail is None else trail.record,
             tracer=tracer,
         )
+        leaving = asyncio.Event()
         app = make_app(
             SERVICE,
             version("dicomtools"),
             (),
             metrics_registry=registry,
             checks={
-                "dicom": _accepting(scp),
+                "dicom": _accepting(scp, leaving),
                 "object_store": _bucket(bridge, store),
                 # with the bus away instances are taken all the same: that is what the outbox is for
             },
@@ -115,6 +116,8 @@ async def running(
             await bridge.run(scp.start)
             yield Running(dicom_port=scp.port, http_url=http.url)
         finally:
+            leaving.set()
+            await asyncio.sleep(settings.leave_s)
             # handlers still land and announce while their associations finish: the loop goes on
             await asyncio.to_thread(scp.stop)
 
@@ -147,9 +150,9 @@ async def _ensure_bucket(bridge: Bridge, store: S3Store) -> None:
             return
 
 
-def _accepting(scp: StoreScp) -> Check:
+def _accepting(scp: StoreScp, leaving: asyncio.Event) -> Check:
     async def check() -> bool:
-        return scp.accepting
+        return scp.accepting and not leaving.is_set()
 
     return check
 

@@ -46,7 +46,11 @@ class Settings(AccessSettings):
     """Set for each of several processes: the socket that they share."""
     parent_descriptor: int | None = None
     """Set for each of several processes: a pipe that closes when the one that started them is gone."""
+    leave_s: float = Field(default=0.0, ge=0)
+    """After SIGTERM: no longer ready, but still accepting, until whoever spreads associations over
+    replicas by `/readyz` has noticed. Kubernetes needs none, its `preStop` does that."""
     grace_s: float = Field(default=30.0, ge=0)
+    """Then, what open associations have to end."""
     network_timeout_s: float = Field(default=120.0, gt=0)
     cert_file: Path | None = None
     key_file: Path | None = None
