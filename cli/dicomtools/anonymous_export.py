@@ -9,6 +9,7 @@ from pathlib import Path
 from dicomcore.errors import Unavailable
 from dicomcore.export import Manifest, ManifestInstance, names_any, plan_export
 from dicomcore.ports import ObjectStore
+from dicomcore.pseudonym_map import Renamed
 from dicomio.exporting.folder import FolderDestination
 from dicomio.exporting.proving import NO_STAGING, Proven, Prover, released
 from dicomio.exporting.publishing import publish
@@ -18,7 +19,7 @@ from dicomtools.anonymous_report import Redaction
 from dicomtools.export_folder import ExportFolder, exportable
 from dicomtools.patients import Patient
 from dicomtools.problems import CommandProblem
-from dicomtools.pseudonym_map import Renamed, append_to_map
+from dicomtools.pseudonym_map import append_to_map
 from qr_gateway.retrieval.model import Report, RetrievalRequest
 
 Ended = tuple[RetrievalRequest, Report, Manifest | None]
@@ -83,7 +84,7 @@ class Anonymizer:
             update={"progress": report.progress.model_copy(update={"state": state})}
         )
 
-        def describe(entries: Sequence[ManifestInstance]) -> Manifest:
+        def describe(entries: Sequence[ManifestInstance], _not_taken: object = ()) -> Manifest:
             return anonymous_manifest(request, report, entries, quarantined, self._how, folder)
 
         if names_any(describe([one.entry for one in leaving]), self._prover.known.uids):

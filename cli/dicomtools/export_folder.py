@@ -76,7 +76,7 @@ class ExportFolder:
         """
         files = plan_export(exportable(report.items, store))
 
-        def describe(entries: Sequence[ManifestInstance]) -> Manifest:
+        def describe(entries: Sequence[ManifestInstance], _not_taken: object) -> Manifest:
             return make_manifest(request, report, tuple(entries), self.others(entries))
 
         try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from dicomcore.export import MANIFEST_NAME, Manifest, ManifestInstance, encode_manifest
 from dicomio.exporting.pieces import Piece
+from dicomio.exporting.publishing import NotTaken
 from dicomio.files import write_atomically
 
 NOTHING: Mapping[str, ManifestInstance] = {}
@@ -48,6 +49,9 @@ class FolderDestination:
             with target.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != piece.entry.sha256:
                     raise OSError(None, "a file is not as it was written")
+
+    def settle(self) -> Sequence[NotTaken]:
+        return ()
 
     def finish(self, manifest: Manifest) -> None:
         self._path.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dicomcore.errors import Unreadable
 from dicomcore.export import ExportFile, ManifestInstance
@@ -18,6 +19,8 @@ class Piece:
 
     entry: ManifestInstance
     body: bytes = field(repr=False)
+    staged: Path | None = None
+    """A file with the same bytes, which lasts until the export has ended."""
 
 
 def read_object(key: str, store: ObjectStore) -> bytes:

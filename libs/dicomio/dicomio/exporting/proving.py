@@ -48,7 +48,7 @@ class Proven:
 
     def piece(self) -> Piece:
         """Return the object with its bytes."""
-        return Piece(self.entry, self.staged.read_bytes())
+        return Piece(self.entry, self.staged.read_bytes(), self.staged)
 
 
 class _Failed(Exception):

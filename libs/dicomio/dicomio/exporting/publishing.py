@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from dicomcore.export import Manifest, ManifestInstance
 from dicomio.exporting.pieces import Piece
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """One instance that did not arrive."""
+
+    sop_instance_uid: str
+    reason: str
+    """A fixed sentence."""
 
 
 class Destination(Protocol):
@@ -17,6 +27,10 @@ class Destination(Protocol):
 
     def add(self, piece: Piece) -> None:
         """Take one file; the same one again is no change."""
+        ...
+
+    def settle(self) -> Sequence[NotTaken]:
+        """Return what did not arrive, once everything was added."""
         ...
 
     def finish(self, manifest: Manifest) -> None:
@@ -30,7 +44,7 @@ class Destination(Protocol):
 
 def publish(
     pieces: Iterable[Piece],
-    describe: Callable[[Sequence[ManifestInstance]], Manifest],
+    describe: Callable[[Sequence[ManifestInstance], Sequence[NotTaken]], Manifest],
     destination: Destination,
     *,
     all_or_nothing: bool = True,
@@ -42,7 +56,7 @@ def publish(
     pieces
         Taken one at a time: no more than one of them is in memory.
     describe
-        Makes the manifest of what was added.
+        Makes the manifest of what was added, some of which may not have arrived.
     all_or_nothing
         Whether what was added is removed when the export ends before its manifest is there.
     """
@@ -51,7 +65,7 @@ def publish(
         for piece in pieces:
             destination.add(piece)
             entries.append(piece.entry)
-        manifest = describe(entries)
+        manifest = describe(entries, destination.settle())
         destination.finish(manifest)
     except BaseException:
         if all_or_nothing:
