@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from dicomcore.deident import BurnedIn
+from dicomcore.pseudonym_map import COLUMNS, Renamed
 from dicomtools.anonymize_options import Anonymization
 from dicomtools.commands import RETRIEVE
 from dicomtools.config import resolve
 from dicomtools.options import parse_command_line
 from dicomtools.problems import CommandProblem
-from dicomtools.pseudonym_map import COLUMNS, Renamed, append_to_map
+from dicomtools.pseudonym_map import append_to_map
 from dicomtools.retrieve_options import RetrieveOptions, retrieve_options
 from dicomtools.settings import Layer, environment_layer, layers
 
