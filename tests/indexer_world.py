@@ -21,6 +21,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicomcore.errors import ObjectStoreUnavailable
 from dicomcore.events import CloudEvent, EventData, InstanceStored, encode
 from dicomcore.keys import ObjectKey, object_key
+from dicomcore.plan_query import PlanQuery
 from dicomcore.ports import ConsumerSpec, EventBus, IndexDb, ObjectStat, ObjectStore
 from dicomcore.uids import parse_instance_uid, parse_ref
 from dicomio.bridge import Bridge
@@ -255,7 +256,8 @@ async def published(bus: EventBus, kind: type[EventData], count: int) -> list[Cl
 
 async def content_of(index: IndexDb, uids: Sequence[str]) -> list[object]:
     """All that can be asked of an index, without what only events know: whole digest and time."""
-    everything: list[object] = [await index.counts(), *await index.patients()]
+    everything: list[object] = [await index.counts(), await index.patients()]
+    everything.append(await index.plans(PlanQuery()))
     for uid in sorted(set(uids)):
         versions = await index.versions(parse_instance_uid(uid))
         plain = [
@@ -269,7 +271,7 @@ async def content_of(index: IndexDb, uids: Sequence[str]) -> list[object]:
         ]
         everything += sorted(plain, key=lambda v: v.object_key)
         everything += await index.referenced_by(uid)
-    for patient in await index.patients():
+    for patient in (await index.patients()).patients:
         everything.append(sorted(await index.conflicts(patient.patient_id)))
     return everything
 

@@ -17,7 +17,8 @@ from dicomcore.tree import PatientTree
 from dicomio.http import Problem
 from dicomtools.plain import plain
 from dicomtools.problems import CommandProblem
-from indexer.answers import Hits, Patients
+from indexer.answers import Hits
+from indexer.list_answers import Patients
 
 PAGE = 500
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=120)

@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 from dicomcore.errors import InvalidRequest
 from dicomcore.keys import DIGEST_LENGTH, object_key
 from dicomcore.model import ImageDetails, InstanceHeader, Kind, Level, Reference, Relation
-from dicomcore.ports import IncomingReference, IndexCounts, IndexDb, IndexedInstance, UpsertOutcome
+from dicomcore.ports import (
+    IncomingReference,
+    IndexCounts,
+    IndexDb,
+    IndexedInstance,
+    Position,
+    UpsertOutcome,
+)
 from dicomcore.uids import InstanceUID, parse_ref
 from dicomio.sql_index import SqlIndex
 
@@ -99,7 +106,7 @@ async def test_unknown_is_empty(index: IndexDb) -> None:
     assert list(await index.versions(InstanceUID("1.9"))) == []
     assert list(await index.of_patient("nobody")) == []
     assert list(await index.referenced_by("1.9")) == []
-    assert list(await index.patients()) == []
+    assert (await index.patients()).patients == ()
     assert await index.counts() == IndexCounts(0, 0, 0, 0)
 
 
@@ -257,11 +264,13 @@ async def test_patients_are_paged_in_code_point_order(index: IndexDb) -> None:
 
     seen: list[str] = []
     page = await index.patients(limit=3)
-    while page:
-        seen += [p.patient_id for p in page]
-        page = await index.patients(after=seen[-1], limit=3)
+    seen += [p.patient_id for p in page.patients]
+    while page.next is not None:
+        page = await index.patients(after=page.next, limit=3)
+        seen += [p.patient_id for p in page.patients]
 
     assert seen == ids
+    assert page.total == len(ids)
 
 
 async def test_a_patient_is_counted_over_studies_once_for_each_instance(index: IndexDb) -> None:
@@ -276,7 +285,7 @@ async def test_a_patient_is_counted_over_studies_once_for_each_instance(index: I
         ]
     )
 
-    [patient] = await index.patients()
+    [patient] = (await index.patients()).patients
 
     assert patient.number_of_studies == 2
     assert patient.number_of_series == 3
@@ -319,7 +328,7 @@ async def test_texts_that_databases_refuse_are_kept(index: IndexDb, text: str) -
     other = replace(unread(version("1.2.4"), problem=f"x{text}"), sop_class_uid=text)
     await index.upsert([one, other])
 
-    [patient] = await index.patients()
+    [patient] = (await index.patients()).patients
 
     assert (patient.patient_id, patient.patient_name) == (text, text)
     assert [v.object_key for v in await index.of_patient(text)] == [one.object_key]
@@ -336,7 +345,8 @@ async def test_lone_surrogates_break_nothing(index: IndexDb) -> None:
     assert list(await index.versions(one.ref.sop_instance_uid)) == [one]
     assert list(await index.of_patient("\ud800")) == []
     assert list(await index.referenced_by("\udcff")) == []
-    assert list(await index.patients(after="\ud800")) == []
+    with pytest.raises(InvalidRequest):
+        await index.patients(after=Position("\ud800", "\0"))
     assert (await index.counts()).instances == 1
 
 
@@ -437,7 +447,7 @@ def two_orders(draw: st.DrawFn) -> tuple[Story, Story]:
 
 async def content_of(index: IndexDb) -> list[object]:
     """Everything that can be asked of the index."""
-    everything: list[object] = [await index.counts(), *await index.patients()]
+    everything: list[object] = [await index.counts(), await index.patients()]
     for n in range(4):
         everything += [*await index.versions(InstanceUID(f"1.2.{n}"))]
         everything += [*await index.referenced_by(f"1.2.{n}")]

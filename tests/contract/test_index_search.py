@@ -347,7 +347,7 @@ async def test_the_tree_of_the_index_is_the_tree_of_all_headers(
     if packed:
         await pack_all(index)
 
-    for patient in await index.patients():
+    for patient in (await index.patients()).patients:
         everything = [one.header for one in await index.of_patient(patient.patient_id)]
         headers, stacks = await index.headers_of(patient.patient_id)
         conflicts = await index.conflicts(patient.patient_id)

@@ -202,7 +202,7 @@ async def test_listings_count_instances_once_however_many_versions(index: SqlInd
 
 async def _counts(index: SqlIndex) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
     return (
-        [p.number_of_instances for p in await index.patients()],
+        [p.number_of_instances for p in (await index.patients()).patients],
         [s.number_of_instances for _, s in await index.studies(EVERYWHERE)],
         [s.number_of_instances for _, s in await index.series(EVERYWHERE)],
     )

@@ -13,24 +13,6 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Patient(_Answer):
-    """One patient of the index."""
-
-    patient_id: str = Field(repr=False)
-    patient_name: str = Field(repr=False)
-    number_of_studies: int
-    number_of_series: int
-    number_of_instances: int
-
-
-class Patients(_Answer):
-    """One page of patients, by Patient ID (0010,0020) in code point order."""
-
-    patients: tuple[Patient, ...]
-    next: str | None = None
-    """Cursor of the next page; null on the last one."""
-
-
 class Version(_Answer):
     """One object under a SOP Instance UID."""
 

@@ -19,6 +19,7 @@ from indexer.metrics import Metrics
 from indexer.packer import Packer
 from indexer.rebuild import Rebuild
 from indexer.routes import index_routes
+from indexer.routes_lists import list_routes
 from indexer.routes_search import search_routes
 from indexer.sweeper import Sweeper
 
@@ -76,7 +77,11 @@ class Indexer:
 
     def routes(self) -> Sequence[AnyRoute]:
         """Return the HTTP operations, for `dicomio.http.make_app`."""
-        return (*index_routes(self._index, self._rebuild), *search_routes(self._index))
+        return (
+            *index_routes(self._index, self._rebuild),
+            *list_routes(self._index),
+            *search_routes(self._index),
+        )
 
     def checks(self) -> Mapping[str, Check]:
         """Return what readiness depends on."""

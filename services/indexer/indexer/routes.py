@@ -1,4 +1,4 @@
-"""The HTTP interface of the index: patients, trees, instances, counts, and the rebuild."""
+"""The HTTP interface of the index: trees, instances, counts, and the rebuild."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Literal
 
 from aiohttp import web
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from dicomcore import render
 from dicomcore.errors import NotFound
@@ -26,11 +26,8 @@ from dicomio.http import (
     Reply,
     Role,
     Route,
-    decode_cursor,
-    encode_cursor,
 )
-from indexer.answers import Incoming, Instance, Patient, Patients, Stats, Version
-from indexer.inputs import Page
+from indexer.answers import Incoming, Instance, Stats, Version
 from indexer.rebuild import Rebuild, RebuildReport
 
 TreeFormat = Literal["json", "text", "html"]
@@ -40,13 +37,6 @@ _MEDIA_TYPES: Mapping[TreeFormat, str] = {
     "text": "text/plain",
     "html": "text/html",
 }
-
-
-class PatientsQuery(Page):
-    """Which page of patients."""
-
-    prefix: str = Field(default="", repr=False)
-    """What Patient ID (0010,0020) starts with."""
 
 
 class PatientPath(Input):
@@ -80,26 +70,10 @@ class ReindexRequest(Input):
     """Forget everything first; until it has ended, answers are incomplete."""
 
 
-class _After(BaseModel):
-    patient_id: str
-
-
 def index_routes(index: IndexDb, rebuild: Rebuild) -> Sequence[AnyRoute]:
     """Return the operations on an index."""
     handlers = _Handlers(index, rebuild)
     return (
-        Route(
-            method="GET",
-            template="/v1/patients",
-            handler=handlers.patients,
-            operation_id="listPatients",
-            role=Role.READER,
-            summary="Patients with at least one readable instance",
-            responses={200: Patients},
-            query=PatientsQuery,
-            errors=(422,),
-            tags=("patients",),
-        ),
         Route(
             method="GET",
             template="/v1/patients/{patient_id}/tree",
@@ -175,27 +149,6 @@ class _Handlers:
     def __init__(self, index: IndexDb, rebuild: Rebuild) -> None:
         self._index = index
         self._rebuild = rebuild
-
-    async def patients(self, call: Call[Nothing, PatientsQuery]) -> Patients:
-        cursor, limit = call.query.cursor, call.query.limit
-        after = decode_cursor(cursor, _After).patient_id if cursor else None
-        # One more than asked for tells whether there is another page.
-        found = await self._index.patients(after=after, limit=limit + 1, prefix=call.query.prefix)
-        page = found[:limit]
-        more = len(found) > limit
-        return Patients(
-            patients=tuple(
-                Patient(
-                    patient_id=one.patient_id,
-                    patient_name=one.patient_name,
-                    number_of_studies=one.number_of_studies,
-                    number_of_series=one.number_of_series,
-                    number_of_instances=one.number_of_instances,
-                )
-                for one in page
-            ),
-            next=encode_cursor(_After(patient_id=page[-1].patient_id)) if more else None,
-        )
 
     async def tree(self, call: Call[PatientPath, TreeQuery]) -> web.StreamResponse:
         return await self._tree(call.path.patient_id, call.query.format)

@@ -12,7 +12,6 @@ from dicomcore.ports.index import (
     IndexCounts,
     IndexDb,
     IndexedInstance,
-    PatientSummary,
     SearchScope,
     SeriesSummary,
     StudySummary,
@@ -30,6 +29,7 @@ from dicomcore.ports.pacs import (
     TransferOutcome,
     TransferRequest,
 )
+from dicomcore.ports.plans import PatientPage, PatientSummary, PlanPage, Position
 
 __all__ = [
     "Consumer",
@@ -48,7 +48,10 @@ __all__ = [
     "ObjectStore",
     "Outgoing",
     "Pacs",
+    "PatientPage",
     "PatientSummary",
+    "PlanPage",
+    "Position",
     "QueryLevel",
     "SearchScope",
     "SeriesSummary",

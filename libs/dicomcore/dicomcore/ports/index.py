@@ -10,6 +10,8 @@ from typing import Protocol
 
 from dicomcore.attributes import Attribute
 from dicomcore.model import InstanceHeader, Level, Relation
+from dicomcore.plan_query import EVERY_PATIENT, PatientQuery, PlanQuery
+from dicomcore.ports.plans import PatientPage, PlanPage, Position
 from dicomcore.query import Query, Told
 from dicomcore.references import Stack
 from dicomcore.tagpath import Path
@@ -41,17 +43,6 @@ class UpsertOutcome(StrEnum):
     SAME = "same"
     VERSION = "version"
     """Another object is known under the same SOP Instance UID."""
-
-
-@dataclass(frozen=True, slots=True)
-class PatientSummary:
-    """One patient of the index."""
-
-    patient_id: str = field(repr=False)
-    patient_name: str = field(repr=False)
-    number_of_studies: int
-    number_of_series: int
-    number_of_instances: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +168,25 @@ class IndexDb(Protocol):
         ...
 
     async def patients(
-        self, *, after: str | None = None, limit: int = 100, prefix: str = ""
-    ) -> Sequence[PatientSummary]:
-        """Return patients in code point order of their ID, from the first one above `after`.
+        self,
+        query: PatientQuery = EVERY_PATIENT,
+        *,
+        after: Position | None = None,
+        limit: int = 100,
+    ) -> PatientPage:
+        """Return the patients that fulfil a query, in its order, from the first one behind `after`.
 
-        Only those whose ID starts with `prefix`.
+        Among them the patient without an ID: Patient ID (0010,0020) may be empty (type 2). Instances
+        are counted once, however many versions there are.
+        """
+        ...
 
-        None starts at the beginning, where the patient without an ID is: Patient ID (0010,0020)
-        may be empty (type 2). Instances are counted once, however many versions there are.
+    async def plans(
+        self, query: PlanQuery, *, after: Position | None = None, limit: int = 100
+    ) -> PlanPage:
+        """Return the readable versions of plans that fulfil a query, in its order.
+
+        The answer depends on what was written, not on the order in which it was.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Pages of patients by ID, and of studies, series and instances in the order in which they came."""
+"""Pages of studies, series and instances in the order in which they came."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 from dicomcore.keys import DIGEST_LENGTH, INSTANCES
 from dicomcore.ports import (
     FoundInstance,
-    PatientSummary,
     SearchScope,
     SeriesSummary,
     StudySummary,
@@ -29,33 +28,6 @@ LISTED_FROM = (
 _LEVELS = "patient p JOIN study t ON t.patient = p.id"
 
 
-def patients(
-    connection: Connection, after: str | None, limit: int, prefix: str = ""
-) -> list[PatientSummary]:
-    """Return a page of patients, with what each has."""
-    where, values = "TRUE", []
-    if after is not None:
-        where += " AND p.patient_id > ?"
-        values.append(storable(after))
-    if prefix:
-        least = storable(prefix)
-        where += " AND p.patient_id BETWEEN ? AND ?"
-        values += [least, least + "\U0010ffff"]
-    found = rows(
-        connection,
-        "SELECT p.id, p.patient_id, p.patient_name,"
-        " (SELECT count(*) FROM study t WHERE t.patient = p.id),"
-        " (SELECT count(*) FROM study t JOIN series s ON s.study = t.id WHERE t.patient = p.id)"
-        f" FROM patient p WHERE {where} ORDER BY p.patient_id LIMIT ?",
-        *(*values, limit),
-    )
-    counts = _instances_below(connection, "p.id", [row[0] for row in found])
-    return [
-        PatientSummary(original(row[1]), original(row[2]), row[3], row[4], counts[row[0]])
-        for row in found
-    ]
-
-
 def studies(
     connection: Connection, scope: SearchScope, after: int, limit: int
 ) -> Sequence[tuple[int, StudySummary]]:
@@ -69,7 +41,7 @@ def studies(
         f" WHERE t.id > ?{where} ORDER BY t.id LIMIT ?",
         *(after, *values, limit),
     )
-    counts = _instances_below(connection, "t.id", [row[0] for row in found])
+    counts = instances_below(connection, "t.id", [row[0] for row in found])
     return [
         (
             row[0],
@@ -98,7 +70,7 @@ def series(
         f" WHERE s.id > ?{where} ORDER BY s.id LIMIT ?",
         *(after, *values, limit),
     )
-    counts = _instances_below(connection, "s.id", [row[0] for row in found])
+    counts = instances_below(connection, "s.id", [row[0] for row in found])
     return [
         (
             row[0],
@@ -115,7 +87,7 @@ def series(
     ]
 
 
-def _instances_below(connection: Connection, column: str, keys: Sequence[int]) -> dict[int, int]:
+def instances_below(connection: Connection, column: str, keys: Sequence[int]) -> dict[int, int]:
     """Return how many instances there are below patients, studies or series, versions not counted.
 
     Segments know how many versions there are; only those in conflict are counted one by one.

@@ -12,13 +12,16 @@ from sqlalchemy import Connection
 
 from dicomcore.errors import IndexUnavailable
 from dicomcore.model import InstanceHeader
+from dicomcore.plan_query import EVERY_PATIENT, PatientQuery, PlanQuery
 from dicomcore.ports import (
     FoundInstance,
     FoundPage,
     IncomingReference,
     IndexCounts,
     IndexedInstance,
-    PatientSummary,
+    PatientPage,
+    PlanPage,
+    Position,
     SearchScope,
     SeriesSummary,
     StudySummary,
@@ -29,7 +32,14 @@ from dicomcore.query import Query
 from dicomcore.references import Stack
 from dicomcore.tagpath import Path as TagPath
 from dicomcore.uids import InstanceUID
-from dicomio.sql_index import hierarchy, listings, packing, queries
+from dicomio.sql_index import (
+    hierarchy,
+    listings,
+    packing,
+    plan_search,
+    queries,
+)
+from dicomio.sql_index import patients as people
 from dicomio.sql_index.engine import Database, migrate, open_database
 from dicomio.sql_index.faults import mapped_errors
 from dicomio.sql_index.rows import Row, to_row
@@ -115,12 +125,20 @@ class SqlIndex:
         return await self._read(lambda connection: queries.referenced_by(connection, uid, limit))
 
     async def patients(
-        self, *, after: str | None = None, limit: int = 100, prefix: str = ""
-    ) -> Sequence[PatientSummary]:
-        """Return patients in code point order of their ID, from the first one above `after`."""
-        return await self._read(
-            lambda connection: hierarchy.patients(connection, after, limit, prefix)
-        )
+        self,
+        query: PatientQuery = EVERY_PATIENT,
+        *,
+        after: Position | None = None,
+        limit: int = 100,
+    ) -> PatientPage:
+        """Return a page of the patients that fulfil a query, in its order."""
+        return await self._read(lambda c: people.find_patients(c, query, after, limit))
+
+    async def plans(
+        self, query: PlanQuery, *, after: Position | None = None, limit: int = 100
+    ) -> PlanPage:
+        """Return a page of the plans that fulfil a query, in its order."""
+        return await self._read(lambda c: plan_search.find_plans(c, query, after, limit))
 
     async def studies(
         self, scope: SearchScope, *, after: int = 0, limit: int = 100

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from dicomcore.attributes import Attribute
 from dicomcore.errors import InvalidRequest
 from dicomcore.keys import DIGEST_LENGTH, parse_object_key
-from dicomcore.model import InstanceHeader
+from dicomcore.model import InstanceHeader, Kind
+from dicomcore.plan_facts import (
+    PlanFacts,
+    StructureFacts,
+    TreatmentFacts,
+    plan_facts,
+    structure_facts,
+    treatment_facts,
+)
 from dicomcore.ports import IndexedInstance
 from dicomio.sql_index.texts import original, storable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MAX_INTEGER = 2**63 - 1
+_PERSON = {"00100030": "birth_date", "00100040": "sex"}
+_LAST_OF_PERSON = "00100041"
 
 ReferenceKey = tuple[str, str, str]
 """Relation, level, target UID."""
@@ -44,6 +55,10 @@ class Content:
     header: InstanceHeader = field(repr=False)
     attributes: tuple[Attribute, ...] = field(default=(), repr=False)
     references: frozenset[ReferenceKey] = frozenset()
+    facts: PlanFacts | StructureFacts | TreatmentFacts | None = field(default=None, repr=False)
+    """What plans are listed by, if it is a plan, a structure set or a treatment record."""
+    birth_date: str = field(default="", repr=False)
+    sex: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +102,36 @@ def to_row(instance: IndexedInstance) -> Row:
         references=frozenset(
             (r.relation.value, r.level.value, storable(r.uid)) for r in header.references
         ),
+        facts=facts_in(header, instance.attributes),
+        **_person(instance.attributes),
     )
     return Row(facts, content)
+
+
+def facts_in(
+    header: InstanceHeader, attributes: Iterable[Attribute]
+) -> PlanFacts | StructureFacts | TreatmentFacts | None:
+    """Return what plans are listed by, as far as this instance says it."""
+    match header.kind:
+        case Kind.PLAN:
+            return plan_facts(header, attributes)
+        case Kind.STRUCTURE_SET:
+            return structure_facts(header, attributes)
+        case Kind.RECORD:
+            return treatment_facts(header, attributes)
+        case _:
+            return None
+
+
+def _person(attributes: Iterable[Attribute]) -> dict[str, str]:
+    """Return birth date and sex, which come early in a data set."""
+    found = {}
+    for path, items, values in attributes:
+        if not items and path in _PERSON:
+            found[_PERSON[path]] = storable(values[0])
+        elif path > _LAST_OF_PERSON:
+            break
+    return found
 
 
 def to_instance(facts: Facts, header: InstanceHeader | None) -> IndexedInstance:

@@ -35,6 +35,15 @@ patient = Table(
     Column("id", Identity, primary_key=True),
     Column("patient_id", Characters, nullable=False, unique=True),
     Column("patient_name", Characters, nullable=False),
+    # of several ones the first in code point order, as everywhere; empty if unknown
+    Column("birth_date", Characters, nullable=False, server_default=""),
+    Column("sex", Characters, nullable=False, server_default=""),
+    Column("folded_id", Characters, nullable=False, server_default=""),
+    Column("folded_name", Characters, nullable=False, server_default=""),
+    Column("latest_study_date", Characters, nullable=False, server_default=""),
+    Index("patient_by_name", "folded_name", "patient_id"),
+    Index("patient_by_birth_date", "birth_date", "patient_id"),
+    Index("patient_by_study_date", "latest_study_date", "patient_id"),
 )
 
 study = Table(
@@ -186,7 +195,87 @@ span = Table(
 )
 """Between what an attribute of a packed segment varies that has too many values to be posted."""
 
+# ── plans ───────────────────────────────────────────────────────────────────────────────────
+
+_SORTED_TEXTS = (
+    *("label", "name", "patient_id", "patient_name", "plan_date", "approved", "approval"),
+    *("intent", "machine", "birth_date"),
+)
+_SORTED_NUMBERS = (
+    *("total_dose", "dose_per_fraction", "fractions", "treated_fractions", "beams"),
+    "control_points",
+)
+
+plan = Table(
+    "plan",
+    metadata,
+    Column("id", Identity, ForeignKey("instance.id"), primary_key=True),
+    Column("patient", Identity, ForeignKey("patient.id"), nullable=False),
+    Column("tie", Characters, nullable=False, unique=True),  # UID and digest: one for each version
+    Column("sop_uid", Characters, nullable=False),
+    Column("facts", LargeBinary, nullable=False),  # what it says itself, JSON
+    Column("links", LargeBinary, nullable=False),  # what other objects say of it, JSON
+    # what plans are sorted by: texts folded, empty if unknown; numbers -1 if unknown
+    *(Column(name, Characters, nullable=False) for name in _SORTED_TEXTS),
+    *(Column(name, Double, nullable=False) for name in _SORTED_NUMBERS),
+    Column("max_control_points", Double, nullable=False),
+    Column("has_treatment", SmallInteger, nullable=False),
+    Column("has_structure_set", SmallInteger, nullable=False),
+    Index("plan_of_patient", "patient"),
+    Index("plan_by_uid", "sop_uid"),
+    *(Index(f"plan_by_{name}", name, "tie") for name in (*_SORTED_TEXTS, *_SORTED_NUMBERS)),
+)
+"""Readable versions of plans, and the facts they are listed by."""
+
+plan_value = Table(
+    "plan_value",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("field", Characters, nullable=False),
+    Column("text", Characters, nullable=False),  # folded
+    Column("number", Double, nullable=True),
+    Index("plan_value_by_text", "field", "text", unique=True),
+)
+"""What plans are found by, each value once: a pattern is compared with some thousand of them."""
+
+plan_has = Table(
+    "plan_has",
+    metadata,
+    Column("value", Identity, primary_key=True, autoincrement=False),
+    Column("plan", Identity, primary_key=True, autoincrement=False),
+    Index("plan_has_by_plan", "plan"),
+    sqlite_with_rowid=False,
+)
+
+structure_fact = Table(
+    "structure_fact",
+    metadata,
+    Column("id", Identity, ForeignKey("instance.id"), primary_key=True),
+    Column("patient", Identity, ForeignKey("patient.id"), nullable=False),
+    Column("sop_uid", Characters, nullable=False),
+    Column("facts", LargeBinary, nullable=False),
+    Index("structure_fact_by_uid", "sop_uid"),
+)
+
+treatment_fact = Table(
+    "treatment_fact",
+    metadata,
+    Column("id", Identity, ForeignKey("instance.id"), primary_key=True),
+    Column("patient", Identity, ForeignKey("patient.id"), nullable=False),
+    Column("facts", LargeBinary, nullable=False),
+)
+
+upkeep = Table(
+    "upkeep",
+    metadata,
+    Column("name", Characters, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What a migration left to be done beside the work: how far it is; gone when it is done."""
+
 CHILDREN_FIRST = (
+    *(upkeep, plan_has, plan_value, plan, structure_fact, treatment_fact),
     *(span, occurrence, posting, value, path, segment),
     *(reference, conflict, instance, series, study, patient),
 )

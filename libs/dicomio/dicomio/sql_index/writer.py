@@ -14,6 +14,8 @@ from sqlalchemy import Connection, delete
 from dicomcore.keys import DIGEST_LENGTH, INSTANCES
 from dicomcore.ports import UpsertOutcome
 from dicomio.sql_index.merge import decide
+from dicomio.sql_index.patients import refresh_patients
+from dicomio.sql_index.plan_writer import write_facts
 from dicomio.sql_index.rows import Content, Facts, Row
 from dicomio.sql_index.schema import CHILDREN_FIRST
 from dicomio.sql_index.segments import Encoded, Place, place_of, write_pending
@@ -50,12 +52,22 @@ def write_batch(
     contents |= decision.readable_now
 
     series_ids = _place(connection, list(contents.values()))
+    refresh_patients(connection, {content.patient_id for content in contents.values()})
     ids |= _insert_new(connection, decision.new, series_ids)
     _place_readable(connection, decision.readable_now, series_ids, ids)
     _update_facts(connection, decision.updated, ids)
     if contents:
         write_pending(connection, contents, encoded, series_ids, ids, now_us)
         _insert_references(connection, contents, ids)
+    # of known versions too: a newer release may derive more from the same bytes
+    write_facts(
+        connection,
+        {
+            ids[row.facts.object_key]: row.content
+            for row in batch
+            if row.content is not None and row.content.facts is not None
+        },
+    )
     change_many(
         connection,
         "INSERT INTO conflict (sop_uid) VALUES (?) ON CONFLICT DO NOTHING",
@@ -103,12 +115,14 @@ def _place(connection: Connection, contents: Sequence[Content]) -> Mapping[Place
     for content in contents:
         header = content.header
         place = place_of(content)
-        _first(patients, place[:1], content.patient_name)
+        _first(patients, place[:1], content.patient_name, content.birth_date, content.sex)
         _first(studies, place[:2], storable(header.study_date), storable(header.study_description))
         _first(series, place, storable(header.modality), storable(header.series_description))
     if not contents:
         return {}
-    patient_ids = _level(connection, "patient", ("patient_id", "patient_name"), patients)
+    patient_ids = _level(
+        connection, "patient", ("patient_id", "patient_name", "birth_date", "sex"), patients
+    )
     study_ids = _level(
         connection,
         "study",
