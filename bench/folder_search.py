@@ -35,8 +35,9 @@ from dicomcore.tagpath import parse_path, print_path
 from dicomtools.demo.made_up import MadeUpInstance
 from dicomtools.demo.patients import twelve_plans
 from dicomtools.demo.sizes import Sizes
+from dicomtools.folder.bodies import decode_found
 from dicomtools.folder.reading import FolderReading, How
-from dicomtools.folder.tasks import ValuesTask, decode_found
+from dicomtools.folder.tasks import ValuesTask
 
 PATHS = (
     *("PatientID", "PatientName", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from types import TracebackType
 
-from dicomio import logs
 from dicomtools.config import setting
 from dicomtools.problems import CommandProblem
 from dicomtools.settings import Layer
@@ -30,7 +31,35 @@ def configure_logs(layers: Sequence[Layer], *, default: str) -> None:
     CommandProblem
         `Logging.LogLevel.Default` is no level.
     """
-    logs.configure("dicomtools", log_level(layers, default=default), json=False)
+    _configure(log_level(layers, default=default))
+
+
+def configure_logs_if_needed(layers: Sequence[Layer], *, default: str) -> None:
+    """Do the same, but at once only if informative lines are wanted; else when something goes wrong.
+
+    For what is over before the log is loaded.
+
+    Raises
+    ------
+    CommandProblem
+        As above.
+    """
+    level = log_level(layers, default=default)
+    if level in ("debug", "info"):
+        _configure(level)
+        return
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        _configure(level)  # which sets another hook: nothing of a patient is to be in a traceback
+        sys.excepthook(kind, error, trace)
+
+    sys.excepthook = hook
+
+
+def _configure(level: str) -> None:
+    from dicomio import logs
+
+    logs.configure("dicomtools", level, json=False)
 
 
 def log_level(layers: Sequence[Layer], *, default: str) -> str:

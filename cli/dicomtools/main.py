@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 
 from dicomcore.errors import DicomToolsError
 from dicomtools import commands
@@ -48,6 +47,8 @@ def _run(words: list[str]) -> int:
         print(overview([command for command, _ in _COMMANDS.values()]))
         return OK if words else FAILED
     if words[0] == "--version":
+        from importlib.metadata import version
+
         print(version("dicomtools"))
         return OK
     command, run = _chosen(words[0])

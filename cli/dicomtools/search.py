@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Sequence
 
@@ -10,12 +9,13 @@ from dicomcore.errors import InvalidRequest
 from dicomcore.query import Query, Term, Told, parse_term
 from dicomcore.tagpath import print_path
 from dicomtools.config import Values
+from dicomtools.folder.bodies import decode_found
 from dicomtools.folder.options import existing_folder, how_to_read
 from dicomtools.folder.progress import Bar
 from dicomtools.folder.reading import FolderReading
-from dicomtools.folder.tasks import ValuesTask, decode_found
+from dicomtools.folder.tasks import ValuesTask
 from dicomtools.found import Listing
-from dicomtools.log_level import configure_logs
+from dicomtools.log_level import configure_logs, configure_logs_if_needed
 from dicomtools.plain import plain
 from dicomtools.problems import CommandProblem
 from dicomtools.settings import Layer
@@ -35,16 +35,19 @@ def run(values: Values, layers: Sequence[Layer]) -> int:
     CommandProblem
         There is no such folder, or the server does not answer.
     """
-    configure_logs(layers, default="error")
     terms = values.many("tag")
     try:
         query = Query([_understood(text) for text in terms])
     except _NotUnderstood as exc:
         print(exc.words, file=sys.stderr)
         return NOTHING
-    server = values.text("server")
-    found = asyncio.run(search_server(query, values)) if server else search_folder(query, values)
-    return OK if found else NOTHING
+    if values.text("server"):
+        import asyncio  # what only this needs takes a while to load
+
+        configure_logs(layers, default="error")
+        return OK if asyncio.run(search_server(query, values)) else NOTHING
+    configure_logs_if_needed(layers, default="error")
+    return OK if search_folder(query, values) else NOTHING
 
 
 def search_folder(query: Query, values: Values) -> int:
@@ -76,7 +79,7 @@ def search_folder(query: Query, values: Values) -> int:
 
 async def search_server(query: Query, values: Values) -> int:
     """Print what a running system finds; return how many instances that are."""
-    from dicomtools.index_client import index_client  # what only this needs takes a while to load
+    from dicomtools.index_client import index_client
 
     listing = Listing(
         [term.path for term in query.asked],

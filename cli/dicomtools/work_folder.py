@@ -15,9 +15,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dicomio.files import write_atomically
+from dicomtools.folder.listing import WORK_FOLDER
 from dicomtools.problems import CommandProblem
 
-NAME = ".dicomtools"
+NAME = WORK_FOLDER
+
 _LOCK = "lock"
 _OF_THE_LOCK = (_LOCK, f"{_LOCK}-journal")
 """The journal is there while the lock is held, and after a crash."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import stat
 import sys
+import threading
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,7 +25,10 @@ from dicomcore.tagpath import print_path
 from dicomtools.demo.patients import small_patient
 from dicomtools.folder import listing
 from dicomtools.folder.cache import KEPT_DAYS, FolderCache, forget_old
+from dicomtools.folder.forked import read_forked
 from dicomtools.folder.listing import list_files
+from dicomtools.folder.opened import OpenFile
+from dicomtools.folder.performing import Performer
 from dicomtools.folder.reading import FolderReading, How
 from dicomtools.folder.spread import read_all
 from dicomtools.folder.tasks import HeaderTask, Outcome, ValuesTask
@@ -230,9 +237,12 @@ class Counting:
         self.key = "counting"
         self.read_files = 0
 
-    def read(self, file: object, first: bytes, size_bytes: int) -> bytes:
+    def read(self, file: OpenFile) -> bytes:
         self.read_files += 1
-        return str(size_bytes).encode()
+        return str(file.size_bytes).encode()
+
+    def quick(self) -> None:
+        return None
 
     def from_head(self, head: bytes) -> bytes | None:
         return None
@@ -413,3 +423,84 @@ def test_a_file_that_goes_away_is_a_problem_and_not_the_end(tmp_path: Path) -> N
     [outcome] = read_all(HeaderTask(), [str(tmp_path / "gone")], processes=1, with_heads=False)
 
     assert outcome == Outcome(problem="No such file or directory")
+
+
+# ── several processes ───────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class DeadlyTask:
+    """A task that kills whichever process carries it out, but for one."""
+
+    survivor: int
+
+    @property
+    def key(self) -> str:
+        return "deadly"
+
+    def read(self, file: OpenFile) -> bytes:
+        if os.getpid() != self.survivor:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return str(file.size_bytes).encode()
+
+    def quick(self) -> None:
+        return None
+
+    def from_head(self, head: bytes) -> bytes | None:
+        return None
+
+
+def numbered_files(folder: Path, number: int) -> list[str]:
+    folder.mkdir()
+    for length in range(number):
+        (folder / f"{length}.dcm").write_bytes(bytes(length))
+    return [str(folder / f"{length}.dcm") for length in range(number)]
+
+
+def own_children() -> set[str]:
+    """Processes that this one started and that have not been waited for."""
+    found = set()
+    for facts in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended in between
+            parent = facts.read_text().rpartition(")")[2].split()[1]
+            found |= {facts.parent.name} if parent == str(os.getpid()) else set()
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks are taken on Linux only")
+def test_what_a_killed_process_took_is_read_all_the_same(tmp_path: Path) -> None:
+    paths = numbered_files(tmp_path / "files", 300)
+    performer = Performer(DeadlyTask(os.getpid()), with_heads=False)
+
+    outcomes = list(read_forked(performer, paths, helpers=3))
+
+    assert [outcome.body for outcome in outcomes] == [str(n).encode() for n in range(300)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks are taken on Linux only")
+def test_who_has_seen_enough_leaves_no_process_behind(tmp_path: Path) -> None:
+    paths = numbered_files(tmp_path / "files", 3000)
+    before = own_children()
+    outcomes = read_forked(Performer(Counting(), with_heads=False), paths, helpers=3)
+
+    assert [next(outcomes).body for _ in range(3)] == [b"0", b"1", b"2"]
+    assert len(own_children() - before) == 3
+    outcomes.close()
+
+    assert own_children() <= before
+
+
+def test_processes_that_start_from_scratch_read_the_same(folder: Path) -> None:
+    paths = 2 * [entry.path for entry in list_files(str(folder))]
+    task = ValuesTask(("(0008,0018)", "(0010,0020)"))
+    alone = list(read_all(task, paths, processes=1, with_heads=True))
+    release = threading.Event()
+    another = threading.Thread(target=release.wait)  # with two threads there is no fork
+    another.start()
+    try:
+        together = list(read_all(task, paths, processes=2, with_heads=True, alone_s=0))
+    finally:
+        release.set()
+        another.join()
+
+    assert together == alone

@@ -9,19 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import structlog
-
 from dicomtools.folder.listing import Entry
 from dicomtools.folder.tasks import Outcome
 
 T = TypeVar("T")
-log = structlog.get_logger()
 
 FORMAT = 1
 """Changes whenever the same file would give another body."""
@@ -131,13 +129,13 @@ class FolderCache:
         except FileNotFoundError:
             pass  # the first time
         except sqlite3.OperationalError as exc:
-            log.info("folder_cache_skipped", reason=exc.sqlite_errorname)
+            _note("folder_cache_skipped", reason=exc.sqlite_errorname)
         except sqlite3.DatabaseError:
-            log.info("folder_cache_removed")
+            _note("folder_cache_removed")
             with suppress(OSError):
                 self._path.unlink()
         except OSError as exc:
-            log.info("folder_cache_skipped", reason=exc.strerror)
+            _note("folder_cache_skipped", reason=exc.strerror)
         return otherwise
 
     def _connect(self, *, make: bool) -> sqlite3.Connection:
@@ -160,6 +158,15 @@ class FolderCache:
             database.close()
             raise
         return database
+
+
+def _note(event: str, **facts: object) -> None:
+    """Write to the log if there is one: to load it takes as long as to read three thousand files."""
+    if "structlog" in sys.modules:
+        import structlog
+
+        if structlog.is_configured():
+            structlog.get_logger().info(event, **facts)
 
 
 def forget_old(root: Path) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from fnmatch import translate
 from typing import NamedTuple
 
-from dicomtools.work_folder import NAME as WORK_FOLDER
-
 ALL = "*.*"
+WORK_FOLDER = ".dicomtools"
+"""Where a retrieval keeps what has landed; see `dicomtools.work_folder`."""
 MANIFEST = "manifest.json"
 """`dicomcore.export.MANIFEST_NAME`, without all that an export needs."""
 

@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dicomtools.folder.cache import FolderCache, forget_old
 from dicomtools.folder.listing import ALL, Entry, list_files
 from dicomtools.folder.spread import processors, read_all
 from dicomtools.folder.tasks import Outcome, Task
+
+if TYPE_CHECKING:
+    from dicomtools.folder.cache import FolderCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class FolderReading:
         self._task = task
         self._how = how
         self._prefix = os.path.join(folder, "")  # noqa: PTH118 - listed paths begin with these characters
-        self._cache = FolderCache(how.cache_root, folder) if how.cache_root else None
+        self._cache = _cache(how.cache_root, folder) if how.cache_root else None
         self.entries: Sequence[Entry] = tuple(list_files(folder, how.pattern))
         """The files, in order."""
 
@@ -86,4 +89,12 @@ class FolderReading:
         # with a pattern, what is not listed may well be there
         gone = set(known) - set(names) if self._how.pattern == ALL else set()
         self._cache.keep(self._task.key, fresh, gone)
+        from dicomtools.folder.cache import forget_old
+
         forget_old(self._how.cache_root)
+
+
+def _cache(root: Path, folder: str) -> FolderCache:
+    from dicomtools.folder.cache import FolderCache  # its database takes a while to load
+
+    return FolderCache(root, folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -10,14 +9,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from multiprocessing.context import BaseContext
+from typing import TYPE_CHECKING
 
-from dicomtools.folder.tasks import Outcome, Task, perform
+from dicomtools.folder.performing import Performer
+from dicomtools.folder.tasks import Outcome, Task
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ProcessPoolExecutor
 
 ALONE_S = 0.3
 """About what it takes to start another process from scratch."""
-ALONE_BEFORE_FORK_S = 0.05
+ALONE_BEFORE_FORK_S = 0.005
 CHUNK = 64
 """Files that travel together: few enough for a bar that moves, many enough for the postage."""
 _AHEAD = 4
@@ -48,53 +50,84 @@ def read_all(
     alone_s
         So long everything is read by this process; None: about what it takes to start others.
     """
-    done: list[Outcome] = []
-    context = _context()
+    performer = Performer(task, with_heads=with_heads)
+    forks = may_fork()
     if alone_s is None:
-        alone_s = ALONE_BEFORE_FORK_S if context.get_start_method() == "fork" else ALONE_S
+        alone_s = ALONE_BEFORE_FORK_S if forks else ALONE_S
     until = time.monotonic() + alone_s
+    done: list[Outcome] = []
     for path in paths:
         if processes > 1 and time.monotonic() >= until:
             break
-        done.append(perform(task, path, with_head=with_heads))
+        done.append(performer.outcome(path))
     rest = paths[len(done) :]
-    if len(rest) < CHUNK:
+    if not rest:
         yield from done
-        yield from (perform(task, path, with_head=with_heads) for path in rest)
-        return
-    executor = ProcessPoolExecutor(processes, mp_context=context, initializer=_no_interrupt)
+    elif forks:
+        from dicomtools.folder.forked import read_forked
+
+        others = read_forked(performer, rest, helpers=processes - 1)
+        yield from _after(done, others)
+    else:
+        yield from _after(done, _pooled(task, rest, processes, with_heads=with_heads))
+
+
+def may_fork() -> bool:
+    """Return whether a fork is safe: on Linux, while there is one thread. It is quick, and knows all."""
+    return sys.platform == "linux" and threading.active_count() == 1
+
+
+def _after(done: Sequence[Outcome], others: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Yield what is done and then the others, which are begun before anything is yielded."""
+    first = next(others)
+    yield from done
+    yield first
+    yield from others
+
+
+def _pooled(
+    task: Task, paths: Sequence[str], processes: int, *, with_heads: bool
+) -> Iterator[Outcome]:
+    """Yield outcomes from processes that start from scratch."""
+    import multiprocessing  # all this takes a while to load
+    from concurrent.futures import ProcessPoolExecutor
+
+    executor = ProcessPoolExecutor(
+        processes, mp_context=multiprocessing.get_context("spawn"), initializer=_no_interrupt
+    )
     try:
-        yield from _pooled(executor, task, rest, done, processes, with_heads=with_heads)
+        yield from _in_flight(executor, task, paths, processes, with_heads=with_heads)
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _pooled(
+def _in_flight(
     executor: ProcessPoolExecutor,
     task: Task,
     paths: Sequence[str],
-    done: Sequence[Outcome],
     processes: int,
     *,
     with_heads: bool,
 ) -> Iterator[Outcome]:
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    from concurrent.futures import BrokenExecutor
+
+    waiting = deque(paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
     flying: deque[tuple[Sequence[str], Future[list[Outcome]] | None]] = deque()
-    waiting = deque(chunks)
     broken = False
 
     def send() -> None:
         nonlocal broken
         while waiting and len(flying) < _AHEAD * processes:
             chunk = waiting.popleft()
-            try:
-                flying.append((chunk, executor.submit(_chunk, task, chunk, with_heads)))
-            except BrokenExecutor:
-                broken = True
-                flying.append((chunk, None))
+            future = None
+            if not broken:
+                try:
+                    future = executor.submit(_chunk, task, chunk, with_heads)
+                except BrokenExecutor:
+                    broken = True
+            flying.append((chunk, future))
 
     send()
-    yield from done
     while flying:
         chunk, future = flying.popleft()
         try:
@@ -105,14 +138,13 @@ def _pooled(
         send()
 
 
+_performers: dict[tuple[Task, bool], Performer] = {}
+
+
 def _chunk(task: Task, paths: Sequence[str], with_heads: bool) -> list[Outcome]:  # noqa: FBT001
-    return [perform(task, path, with_head=with_heads) for path in paths]
-
-
-def _context() -> BaseContext:
-    """A fork is quick and safe while there is one thread; elsewhere processes start from scratch."""
-    alone = sys.platform == "linux" and threading.active_count() == 1
-    return multiprocessing.get_context("fork" if alone else "spawn")
+    """Return outcomes, in a process that reads one folder and ends."""
+    performer = _performers.setdefault((task, with_heads), Performer(task, with_heads=with_heads))
+    return [performer.outcome(path) for path in paths]
 
 
 def _no_interrupt() -> None:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from pydicom.datadict import private_dictionary_VR
-
 from dicomcore.criteria import Value
 from dicomcore.errors import Unreadable
 from dicomcore.query import Found
@@ -48,6 +46,11 @@ class Plan:
     """The greatest tag that is wanted at this level; 0 if none is."""
     meta: Plan | None = field(default=None)
     """What is wanted of File Meta Information."""
+
+    @property
+    def all_attributes(self) -> Sequence[Step]:
+        """The attributes at this level, then those of File Meta Information."""
+        return self.attributes if self.meta is None else (*self.attributes, *self.meta.attributes)
 
 
 def make_plan(paths: Iterable[Path]) -> Plan:
@@ -123,18 +126,19 @@ def _plan(paths: Sequence[Path], meta: Plan | None = None) -> Plan:
     attributes = [path[0] for path in paths if len(path) == 1]
     sequences = {step: _plan(inner) for step, inner in below.items()}
     steps = (*attributes, *sequences)
-    public = [step.tag for step in attributes if not _private(step)]
+    public = [step.tag for step in attributes if not is_private(step)]
     wanted = Wanted(
         values={tag: tag for tag in (*public, CHARSET_TAG)},
-        sequences={s.tag: (s.tag, p.wanted) for s, p in sequences.items() if not _private(s)},
-        private_groups=frozenset(step.tag >> 16 for step in steps if _private(step)),
+        sequences={s.tag: (s.tag, p.wanted) for s, p in sequences.items() if not is_private(s)},
+        private_groups=frozenset(step.tag >> 16 for step in steps if is_private(step)),
         with_vr=True,
     )
-    ends = (step.tag | (0xFFFF if _private(step) else 0) for step in steps)
+    ends = (step.tag | (0xFFFF if is_private(step) else 0) for step in steps)
     return Plan(wanted, attributes, sequences, max(ends, default=0), meta)
 
 
-def _private(step: Step) -> bool:
+def is_private(step: Step) -> bool:
+    """Return whether a step names a private attribute."""
     return bool(step.tag >> 16 & 1)
 
 
@@ -224,7 +228,7 @@ _short_values = lru_cache(maxsize=16384)(values_of)
 
 
 def _items(item: Item, step: Step, plan: Plan, encoding: Encoding) -> Sequence[Found]:
-    if not _private(step):
+    if not is_private(step):
         return [_found(part, plan, encoding) for part in item.items(step.tag)]
     for tag, vr, encoded, creator in _kept(item, step):
         known = vr_of(tag, vr, creator)
@@ -238,7 +242,7 @@ def _items(item: Item, step: Step, plan: Plan, encoding: Encoding) -> Sequence[F
 
 def _kept(item: Item, step: Step) -> Iterable[tuple[int, bytes, bytes, str]]:
     """Return tag, VR, encoded value and private creator of what a step names; mostly of one element."""
-    if _private(step):
+    if is_private(step):
         return _kept_private(item, step)
     stored = item.encoded(step.tag)
     return () if stored is None else ((step.tag, *stored, ""),)
@@ -283,10 +287,16 @@ def vr_of(tag: int, vr: bytes, creator: str) -> bytes:
     if not tag & 0xFFFF:  # group lengths (PS3.5 7.2)
         known = "UL"
     elif not known and creator:
-        try:
-            known = private_dictionary_VR(tag, creator)
-        except KeyError:
-            known = ""
+        known = _private_vr(tag, creator)
     if known.startswith("US or"):
         raise Declined
     return known.partition(" ")[0].encode("ascii") or b"UN"
+
+
+def _private_vr(tag: int, creator: str) -> str:
+    from pydicom.datadict import private_dictionary_VR  # it loads all of pydicom
+
+    try:
+        return private_dictionary_VR(tag, creator)
+    except KeyError:
+        return ""

@@ -8,8 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from pydicom.datadict import dictionary_keyword, dictionary_VR, keyword_dict
-
+from dicomcore.dictionary import keyword_of_tag, tags_by_keyword, vr_of_tag
 from dicomcore.errors import InvalidRequest
 
 MAX_STEPS = 16
@@ -75,10 +74,7 @@ class Step(NamedTuple):
     @property
     def keyword(self) -> str:
         """The keyword in the dictionary; empty if there is none."""
-        try:
-            return "" if self.creator else dictionary_keyword(self.tag)
-        except KeyError:
-            return ""
+        return "" if self.creator else keyword_of_tag(self.tag)
 
 
 Path = tuple[Step, ...]
@@ -198,17 +194,13 @@ def _check(steps: list[Step], position: int, *, last: bool) -> None:
         raise expected("an attribute whose values are text or numbers", position)
 
 
-@lru_cache(maxsize=4096)
 def _dictionary_vr(tag: int) -> str:
     if tag >> 16 & 1:
         # the element that names a creator (PS3.5 7.8.1)
         return "LO" if 0x10 <= tag & 0xFFFF <= 0xFF else ""
-    try:
-        return str(dictionary_VR(tag))
-    except KeyError:
-        return ""
+    return vr_of_tag(tag)
 
 
 @lru_cache(maxsize=1)
 def _keywords() -> Mapping[str, int]:
-    return {keyword.lower(): tag for keyword, tag in keyword_dict.items()}
+    return {keyword.lower(): tag for keyword, tag in tags_by_keyword().items()}

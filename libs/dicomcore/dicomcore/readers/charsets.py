@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from pydicom.charset import CODES_TO_ENCODINGS, python_encoding
-
 _ESCAPE = b"\x1b"
 _FRAGMENTS = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _DELIMITER = re.compile(rb"[\\^=\r\n\f\t]")
@@ -41,6 +39,8 @@ def _first(charset: bytes) -> str:
     spelled = re.sub(r"^ISO.IR.", "ISO_IR ", re.sub(r"^ISO.2022.IR.", "ISO 2022 IR ", term))
     if term in ("", "ISO_IR 6", "ISO 2022 IR 6"):
         return _UNKNOWN
+    from pydicom.charset import python_encoding  # it loads all of pydicom
+
     return python_encoding.get(spelled, _UNKNOWN)
 
 
@@ -58,7 +58,7 @@ def _fragment(part: bytes, first: str) -> str:
     if not part.startswith(_ESCAPE):
         return _plain(part, first)
     length = 4 if part[1:3] in (b"$(", b"$)") else 3
-    codec = CODES_TO_ENCODINGS.get(part[:length])
+    codec = _codec_of_escape(part[:length])
     if codec is None:
         return _plain(part, first)
     if codec.startswith("iso2022_jp"):  # these codecs read the escape sequence themselves
@@ -67,3 +67,9 @@ def _fragment(part: bytes, first: str) -> str:
     delimiter = _DELIMITER.search(body)
     cut = len(body) if delimiter is None else delimiter.start()
     return body[:cut].decode(codec, "replace") + _plain(body[cut:], first)
+
+
+def _codec_of_escape(sequence: bytes) -> str | None:
+    from pydicom.charset import CODES_TO_ENCODINGS
+
+    return CODES_TO_ENCODINGS.get(sequence)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pydicom.datadict import tag_for_keyword
+from dicomcore.dictionary import tags_by_keyword
 
 TEXT_KEYWORDS = (
     # identity and context
@@ -64,7 +64,7 @@ SEQUENCE_KEYWORDS = (
 
 
 def _by_tag(keywords: Iterable[str]) -> Mapping[int, str]:
-    tags = {tag_for_keyword(keyword): keyword for keyword in keywords}
+    tags = {tags_by_keyword().get(keyword): keyword for keyword in keywords}
     return {tag: keyword for tag, keyword in tags.items() if tag is not None}
 
 
