@@ -27,6 +27,7 @@ from dicomcore.errors import (
 from dicomcore.keys import check_key, check_prefix
 from dicomcore.ports import ObjectStat
 from dicomio.durable import link_or_rename_absent, sync_directory, sync_file
+from dicomio.folder_layout import entries, listed_from, place
 from dicomio.parts import Parts
 from dicomio.usage import UsageEstimate
 
@@ -43,8 +44,9 @@ class DirectoryStore:
 
     Threads and processes may share the folder. An object is written to a file in `root`/.staging, made
     durable, and then linked to its name: a link fails where the name exists, so that of two writers
-    exactly one wins, and a reader never sees a part of an object. Two keys of which one continues the
-    other after a slash cannot both exist here. On file systems that do not tell upper from lower case,
+    exactly one wins, and a reader never sees a part of an object. Which file is which key is said in
+    `dicomio.folder_layout`. Two keys of which one continues the other after a slash cannot both exist
+    here. On file systems that do not tell upper from lower case,
     keys must differ in more than that.
 
     Parameters
@@ -132,7 +134,7 @@ class DirectoryStore:
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ObjectStat]:
         folder, _, _ = check_prefix(prefix).rpartition("/")
-        return self._walk(folder, prefix, start_after)
+        return self._walk(listed_from(folder), prefix, start_after)
 
     def delete(self, key: str) -> None:
         path = self._path(key)
@@ -163,7 +165,7 @@ class DirectoryStore:
         return Path(self._place(key))
 
     def _place(self, key: str) -> str:
-        return self._base + check_key(key).replace("/", os.sep)
+        return self._base + place(check_key(key)).replace("/", os.sep)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -267,20 +269,18 @@ class DirectoryStore:
         """Yield objects below `folder` in byte order of their keys; one directory in memory per level."""
         try:
             with self._reading(self._root / folder):
-                names = _sorted_names(self._root / folder)
+                found = list(entries(self._root, folder))
         except NotFound:
             return
-        base = f"{folder}/" if folder else ""
-        for name in names:
-            key = base + name
-            if name.endswith("/"):
+        for key, path in found:
+            if key.endswith("/"):
                 below_prefix = key.startswith(prefix) or prefix.startswith(key)
                 if below_prefix and (key > start_after or start_after.startswith(key)):
-                    yield from self._walk(key[:-1], prefix, start_after)
+                    yield from self._walk(path[:-1], prefix, start_after)
             elif key.startswith(prefix) and key > start_after:
                 try:
-                    with self._reading(self._root / key):
-                        stat = _stat(key, (self._root / key).stat())
+                    with self._reading(self._root / path):
+                        stat = _stat(key, (self._root / path).stat())
                 except NotFound:  # deleted since the folder was read
                     continue
                 yield stat
@@ -317,16 +317,6 @@ def _write(path: str, body: Parts) -> None:
         sync_file(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sorted_names(directory: Path) -> list[str]:
-    """Return the names in a directory; a folder ends with a slash and so sorts like the keys in it."""
-    with os.scandir(directory) as entries:
-        return sorted(
-            f"{entry.name}/" if entry.is_dir() else entry.name
-            for entry in entries
-            if not entry.name.startswith(".")
-        )
 
 
 def _stat(key: str, status: os.stat_result) -> ObjectStat:
