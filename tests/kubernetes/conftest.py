@@ -29,8 +29,12 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("everything").resolve()
     up = "/".join([".."] * (len(folder.parts) - 1))
     k8s = f"{up}{ROOT.resolve() / 'k8s'}"
+    # prod has the Ingress itself
+    found = sorted(path.name for path in (ROOT / "k8s" / "components").iterdir())
+    components = [name for name in found if name != "ingress"]
     (folder / "kustomization.yaml").write_text(
         "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
-        f"resources: [{k8s}/overlays/prod]\ncomponents: [{k8s}/components/servicemonitor]\n"
+        f"resources: [{k8s}/overlays/prod]\n"
+        f"components: [{', '.join(f'{k8s}/components/{name}' for name in components)}]\n"
     )
     return render(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -11,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic_settings import BaseSettings
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ("dev", "prod")
 TOOLS = ROOT / ".k8s-check"
 _PATH = os.pathsep.join(map(str, (TOOLS / "bin", TOOLS / "go" / "bin", os.environ.get("PATH", ""))))
 
+WHOLE = {"private-ca": ("ca.pem",), "dicom-tls": ("tls.crt", "tls.key", "ca.crt")}
+"""What is in volumes that are mounted whole, as the components that mount them say."""
 Manifest = dict[str, Any]
 
 
@@ -95,6 +99,36 @@ def ports_of(workload: Manifest) -> dict[str, int]:
 def environment_of(workload: Manifest) -> dict[str, str]:
     (container,) = pod_of(workload)["containers"]
     return {one["name"]: one["value"] for one in container.get("env", ())}
+
+
+def mounted_files(workload: Manifest) -> set[str]:
+    """Return the paths of files that read-only mounts of Secrets and ConfigMaps give a container.
+
+    Of what is mounted whole, the files are those that their component says are in it.
+    """
+    pod = pod_of(workload)
+    (container,) = pod["containers"]
+    files = set()
+    for volume in pod["volumes"]:
+        (mount,) = (m for m in container["volumeMounts"] if m["name"] == volume["name"])
+        if "secret" in volume or "configMap" in volume:
+            assert mount["readOnly"] is True
+            items = volume.get("secret", {}).get("items", ())
+            names = [item["path"] for item in items] or WHOLE[volume["name"]]
+            files |= {f"{mount['mountPath']}/{name}" for name in names}
+    return files
+
+
+def known_variables() -> set[str]:
+    """Return every environment variable that a service reads."""
+    modules = ("store_scp.settings", "indexer.settings", "qr_gateway.settings")
+    return {
+        f"{kind.model_config.get('env_prefix', '')}{field}".upper()
+        for module in (*modules, "dicomio.service_settings")
+        for kind in vars(importlib.import_module(module)).values()
+        if isinstance(kind, type) and issubclass(kind, BaseSettings)
+        for field in kind.model_fields
+    }
 
 
 def peers_of(policy: Manifest) -> Iterator[tuple[str, Manifest, list[Manifest]]]:

@@ -10,8 +10,10 @@ from tests.kubernetes.manifests import (
     Manifest,
     Rendered,
     environment_of,
+    known_variables,
     labels_of,
     matches,
+    mounted_files,
     peers_of,
     pod_of,
     ports_of,
@@ -98,6 +100,9 @@ def test_everything_is_denied_that_no_policy_allows(rendered: Rendered) -> None:
         ("qr-gateway", "postgres", "postgres", False),
         ("indexer", "postgres", "postgres", True),
         ("indexer", "store-scp", "http", False),
+        ("qr-gateway", "indexer", "http", True),
+        ("indexer", "qr-gateway", "http", False),
+        ("store-scp", "indexer", "http", False),
         ("nats", "s3", "s3", False),
         ("postgres", "s3", "s3", False),
         ("demo-pacs", "store-scp", "dicom", True),
@@ -178,6 +183,43 @@ def test_dicom_keeps_the_senders_address_and_is_all_that_is_published(rendered: 
     assert [port["name"] for port in published[0]["spec"]["ports"]] == ["dicom"]
 
 
+def test_every_file_that_a_variable_names_is_mounted_read_only_with_every_component_too(
+    rendered: Rendered, everything: str
+) -> None:
+    for manifests in (rendered, Rendered.of(everything)):
+        common = manifests.one("ConfigMap", "common")["data"]
+        for name in TRIO:
+            deployment = manifests.one("Deployment", name)
+            files = mounted_files(deployment)
+            named = {
+                value
+                for variable, value in (common | environment_of(deployment)).items()
+                if variable.endswith("_FILE") and value
+            }
+            assert f"{common['SECRETS_DIR']}/audit_key" in files
+            assert named <= files, name
+
+
+def test_with_every_component_connections_are_verified_and_callers_known(everything: str) -> None:
+    rendered = Rendered.of(everything)
+    common = rendered.one("ConfigMap", "common")["data"]
+    environments = {name: environment_of(rendered.one("Deployment", name)) for name in TRIO}
+
+    assert common["S3_SECURE"] == "true"
+    assert all(server.startswith("tls://") for server in common["NATS_SERVERS"].split(","))
+    assert common["S3_CA_FILE"] == common["NATS_CA_FILE"]
+    # credentials in place of a password: the name of a user would be sent as well
+    assert (common["NATS_USER"], bool(common["NATS_CREDENTIALS_FILE"])) == ("", True)
+    assert "STORE_SCP_CLIENT_CA_FILE" in environments["store-scp"]
+    known = known_variables()
+    for name, environment in environments.items():
+        assert set(environment) | set(common) <= known, name
+    for name in ("INDEXER", "QR_GATEWAY"):
+        environment = environments[name.lower().replace("_", "-")]
+        issuer = environment[f"{name}_HTTP_OIDC_ISSUER"]
+        assert issuer == environments["indexer"]["INDEXER_HTTP_OIDC_ISSUER"]
+
+
 def test_with_every_component_metrics_are_asked_with_a_token_from_where_monitoring_is(
     everything: str,
 ) -> None:
@@ -193,7 +235,10 @@ def test_with_every_component_metrics_are_asked_with_a_token_from_where_monitori
     ]
 
     assert sorted(watched) == sorted(TRIO)
-    assert endpoint["authorization"]["credentials"] == {"name": "dicomtools", "key": "monitor_token"}
+    assert endpoint["authorization"]["credentials"] == {
+        "name": "dicomtools",
+        "key": "monitor_token",
+    }
     policy = rendered.one("NetworkPolicy", "monitoring-to-metrics")
     assert {
         labels_of(one)["app"] for one in rendered.selected(policy["spec"]["podSelector"])

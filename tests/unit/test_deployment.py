@@ -181,10 +181,19 @@ def test_with_external_servers_none_of_ours_starts_and_every_connection_is_verif
 
 
 def test_nats_writes_every_message_before_it_acknowledges() -> None:
-    dev = (ROOT / "k8s" / "overlays" / "dev" / "nats.yaml").read_text()
+    compose = (ROOT / "deploy" / "nats.conf").read_text()
+    (dev,) = [
+        document["data"]["dicomtools.conf"]
+        for path, document in documents()
+        if document["kind"] == "ConfigMap" and path.parent.name == "dev"
+    ]
 
-    for configuration in ((ROOT / "deploy" / "nats.conf").read_text(), dev):
+    for configuration in (compose, dev):
         assert "jetstream { store_dir: /data, sync_interval: always }" in configuration
+    # and the same rights in both: tests/integration/test_nats_security.py tries those of the first
+    rights = re.compile(r"^authorization \{$.*?^\}$", re.MULTILINE | re.DOTALL)
+    assert rights.findall(compose) == rights.findall(dev)
+    assert len(rights.findall(compose)) == 1
 
 
 @pytest.mark.parametrize("service", SERVICES)
