@@ -1,7 +1,12 @@
 """De-identification by PS3.15 Annex E: table-driven, keyed, verified."""
 
+from dicomcore.deident.byte_finder import RulesOut
 from dicomcore.deident.engine import DeidentifiedObject, Deidentifier
-from dicomcore.deident.identifiers import KnownIdentifiers, collect_identifiers
+from dicomcore.deident.identifiers import (
+    IdentifierCollector,
+    KnownIdentifiers,
+    collect_identifiers,
+)
 from dicomcore.deident.identity import PatientIdentity, Pseudonym
 from dicomcore.deident.options import Option, Options, parse_options
 from dicomcore.deident.profile import SHIPPED, Profile, parse_profile, shipped_profile
@@ -15,12 +20,14 @@ __all__ = [
     "Deidentifier",
     "Fault",
     "Finding",
+    "IdentifierCollector",
     "KnownIdentifiers",
     "Option",
     "Options",
     "PatientIdentity",
     "Profile",
     "Pseudonym",
+    "RulesOut",
     "Verifier",
     "burned_in",
     "collect_identifiers",

@@ -66,6 +66,10 @@ class TextCleaner:
                 for pattern in (_CONTACTS, _DATES, _TELEPHONES, _LONG_NUMBERS):
                     cleaned = pattern.sub(" ", cleaned)
             known = value if cleaned == text else _encode(_tidy(cleaned), charset)
+            if self._finder.contains_otherwise(known):
+                known = (
+                    b""  # how it is encoded is not known, so that nothing can be taken out of it
+                )
             if len(self._cache) >= MAX_CACHED:
                 self._cache.clear()
             self._cache[key] = known

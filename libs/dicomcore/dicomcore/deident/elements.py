@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from dicomcore.deident.vrs import BULK, effective_vr
@@ -19,6 +20,8 @@ from dicomcore.walk import (
 
 MAX_DEPTH = 32
 """Levels of sequences; a deeper one is taken for damage or an attack."""
+MAX_HEADS = 1 << 14
+"""Beginnings of elements that are remembered; they come from the network."""
 _DELIMITERS = 0xFFFE0000
 _IMPLICIT = Encoding(implicit_vr=True, little_endian=True)
 
@@ -44,10 +47,8 @@ class Seen(NamedTuple):
         return self.path[-1][0] if self.path else 0
 
 
-def walk(
-    data: bytes, start: int, encoding: Encoding, *, before: int | None = None
-) -> Iterator[Seen]:
-    """Yield the elements of a data set in their order; the items of a sequence follow it.
+def walk(data: bytes, start: int, encoding: Encoding, *, before: int | None = None) -> list[Seen]:
+    """Return the elements of a data set in their order; the items of a sequence follow it.
 
     Parameters
     ----------
@@ -60,10 +61,12 @@ def walk(
         Lengths contradict each other, a VR is unknown or contradicts its attribute, or sequences are
         nested too deep.
     """
+    walker = _Walker(data, encoding, before)
     try:
-        yield from _Walker(data, encoding, before).dataset(start, len(data), ())
+        walker.dataset(start, len(data), ())
     except struct.error as exc:
         raise Unreadable("element is cut off", size_bytes=len(data)) from exc
+    return walker.seen
 
 
 def after_undefined(data: bytes, start: int, end: int, encoding: Encoding, vr: bytes) -> int:
@@ -82,111 +85,148 @@ def after_undefined(data: bytes, start: int, end: int, encoding: Encoding, vr: b
     if vr in BULK:
         return _Walker(data, encoding).after_fragments(start, end)
     if vr != b"UN":
-        return _after_items(data, start, end, encoding)
+        return _Walker(data, encoding).items(start, end, (), 0, delimited=True)
     try:
-        return _after_items(data, start, end, _IMPLICIT)
+        return _Walker(data, _IMPLICIT).items(start, end, (), 0, delimited=True)
     except Unreadable:
-        return _after_items(data, start, end, encoding)
+        return _Walker(data, encoding).items(start, end, (), 0, delimited=True)
 
 
-def _after_items(data: bytes, start: int, end: int, encoding: Encoding) -> int:
-    walker = _Walker(data, encoding)
-    for _ in walker.items(start, end, (), 0, delimited=True):
-        pass
-    return walker.position
+Unpack = Callable[[bytes, int], "tuple[int, ...]"]
+_Known = tuple[Unpack, int, int, int, bytes, bytes | None]
+"""How the length is read, its offset and that of the value; tag, VR as written, effective VR."""
+_Head = _Known | tuple[None, int, int, int, bytes, None]
+"""The second where it depends on the place: groups 0000 and FFFE."""
+
+
+class _Heads(dict[bytes, _Head]):
+    """What begins with these bytes: tag, and VR where it is explicit; made when it is first met."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__()
+        self._order = order = "<" if encoding.little_endian else ">"
+        self._implicit = encoding.implicit_vr
+        self.width = 4 if encoding.implicit_vr else 6
+        self._u16 = struct.Struct(order + "H").unpack_from
+        self.u32 = struct.Struct(order + "L").unpack_from
+        self.tagged = struct.Struct(order + "HH").unpack_from
+
+    def __missing__(self, key: bytes) -> _Head:
+        group, element = self.tagged(key.ljust(4, b"\0") if not any(key) else key, 0)
+        tag = group << 16 | element
+        if group in (0x0000, 0xFFFE):
+            return None, 0, 0, tag, b"", None
+        if len(self) >= MAX_HEADS:
+            self.clear()
+        head = self[key] = self.head(key, tag)
+        return head
+
+    def head(self, key: bytes, tag: int) -> _Known:
+        """Return what an element is.
+
+        Raises
+        ------
+        Unreadable
+            It is cut off, or its VR is unknown or contradicts its attribute.
+        """
+        if len(key) < self.width:
+            raise Unreadable("element is cut off", size_bytes=len(key))
+        written = key[4:]
+        vr = written if tag >> 16 & 1 else effective_vr(tag, written)
+        if self._implicit:
+            return self.u32, 4, 8, tag, written, vr
+        if written in LONG_VRS:
+            return self.u32, 8, 12, tag, written, vr
+        return self._u16, 6, 8, tag, written, vr
+
+
+@lru_cache(maxsize=4)
+def _heads(encoding: Encoding) -> _Heads:
+    return _Heads(encoding)
 
 
 class _Walker:
-    """The bytes, and how they are encoded from here on."""
+    """The bytes, how they are encoded from here on, and what has been seen."""
 
-    __slots__ = ("_before", "_data", "_encoding", "_tagged", "_u16", "_u32", "position")
+    __slots__ = ("_before", "_data", "_encoding", "_heads", "_tagged", "_u32", "seen")
 
-    def __init__(self, data: bytes, encoding: Encoding, before: int | None = None) -> None:
-        order = "<" if encoding.little_endian else ">"
+    def __init__(
+        self,
+        data: bytes,
+        encoding: Encoding,
+        before: int | None = None,
+        seen: list[Seen] | None = None,
+    ) -> None:
         self._data = data
         self._encoding = encoding
         self._before = before
-        self.position = 0
-        self._tagged = struct.Struct(order + "HH").unpack_from
-        self._u16 = struct.Struct(order + "H").unpack_from
-        self._u32 = struct.Struct(order + "L").unpack_from
+        self._heads = _heads(encoding)
+        self._tagged, self._u32 = self._heads.tagged, self._heads.u32
+        self.seen: list[Seen] = [] if seen is None else seen
 
-    def dataset(self, position: int, end: int, path: Path) -> Iterator[Seen]:
-        """Yield what is in one data set; `position` is after it at the end."""
+    def dataset(self, position: int, end: int, path: Path) -> int:
+        """Add what is in one data set; return the position after it."""
         if len(path) > MAX_DEPTH:
             raise Unreadable("sequences are nested too deep", offset=position)
-        data = self._data
+        data, heads, width, add = self._data, self._heads, self._heads.width, self.seen.append
+        before = _DELIMITERS if path or self._before is None else self._before
         while position < end:
-            group, element = self._tagged(data, position)
-            tag = group << 16 | element
-            if tag == ITEM_DELIMITER and path:
-                position += 8
-                break
-            if not path and self._is_end(position, tag):
-                position = end
-                break
-            written, length, start = self._header(position, group)
-            vr = effective_vr(tag, written) if not group & 1 else written
-            if length == UNDEFINED_LENGTH and vr in BULK:
-                position = self.after_fragments(start, end)
-                yield Seen(path, tag, vr, start, position)
-                continue
+            unpack, offset, size, tag, written, vr = heads[data[position : position + width]]
+            if unpack is None:
+                if tag == ITEM_DELIMITER and path:
+                    return position + 8
+                if not tag >> 16 and not path and not any(data[position:]):
+                    return end
+                unpack, offset, size, tag, written, vr = self._unusual(position, tag)
+            if before <= tag < _DELIMITERS:
+                return end
+            length = unpack(data, position + offset)[0]
+            start = position + size
             if vr == b"SQ" or length == UNDEFINED_LENGTH:
-                yield Seen(path, tag, vr or b"", start, start)
-                yield from self._nested((tag, written, vr), start, length, end, path)
-                position = self.position
+                position = self._nested((tag, written, vr), start, length, end, path)
                 continue
             position = start + length
             if position > end:
                 raise Unreadable("value runs past the end", offset=start, length=length)
-            yield Seen(path, tag, vr or b"", start, position)
-        self.position = position
+            add(tuple.__new__(Seen, (path, tag, vr or b"", start, position)))
+        return position
 
-    def _is_end(self, position: int, tag: int) -> bool:
-        """Return whether the top level ends here: by what was asked for, or in padding."""
-        if self._before is not None and self._before <= tag < _DELIMITERS:
-            return True
-        return not tag >> 16 and not any(self._data[position:])
-
-    def _header(self, position: int, group: int) -> tuple[bytes, int, int]:
-        """Return VR (empty if implicit), length and offset of the value."""
-        data = self._data
-        if group == 0xFFFE:
+    def _unusual(self, position: int, tag: int) -> _Known:
+        """Return what an element of group 0000 is."""
+        if tag >> 16:
             raise Unreadable("delimiter where an element should be", offset=position)
-        if self._encoding.implicit_vr:
-            return b"", self._u32(data, position + 4)[0], position + 8
-        vr = data[position + 4 : position + 6]
-        if vr in LONG_VRS:
-            return vr, self._u32(data, position + 8)[0], position + 12
-        return vr, self._u16(data, position + 6)[0], position + 8
+        key = self._data[position : position + self._heads.width]
+        return self._heads.head(key, tag)
 
     def _nested(
         self, what: tuple[int, bytes, bytes | None], start: int, length: int, end: int, path: Path
-    ) -> Iterator[Seen]:
+    ) -> int:
+        """Add a sequence with its items, or fragments; return the position after it."""
         tag, written, vr = what
-        if length == UNDEFINED_LENGTH and vr not in (b"SQ", b"UN", None, b""):
-            raise Unreadable("value of undefined length is no sequence", tag=f"{tag:08X}")
-        if length != UNDEFINED_LENGTH and start + length > end:
-            raise Unreadable("sequence runs past the end", offset=start, length=length)
-        stop = end if length == UNDEFINED_LENGTH else start + length
         delimited = length == UNDEFINED_LENGTH
+        if delimited and vr in BULK:
+            stop = self.after_fragments(start, end)
+            self.seen.append(Seen(path, tag, vr or b"", start, stop))
+            return stop
+        self.seen.append(Seen(path, tag, vr or b"", start, start))
+        if delimited and vr not in (b"SQ", b"UN", None, b""):
+            raise Unreadable("value of undefined length is no sequence", tag=f"{tag:08X}")
+        if not delimited and start + length > end:
+            raise Unreadable("sequence runs past the end", offset=start, length=length)
+        stop = end if delimited else start + length
         if written != b"UN":
-            yield from self.items(start, stop, path, tag, delimited=delimited)
-            return
-        walker = _Walker(self._data, _IMPLICIT)
+            return self.items(start, stop, path, tag, delimited=delimited)
+        mark = len(self.seen)
         try:
-            found = list(walker.items(start, stop, path, tag, delimited=delimited))
+            implicit = _Walker(self._data, _IMPLICIT, seen=self.seen)
+            return implicit.items(start, stop, path, tag, delimited=delimited)
         except (Unreadable, struct.error):
             # a UN with explicit VRs inside: some toolkits write that
-            yield from self.items(start, stop, path, tag, delimited=delimited)
-            return
-        yield from found
-        self.position = walker.position
+            del self.seen[mark:]
+            return self.items(start, stop, path, tag, delimited=delimited)
 
-    def items(
-        self, position: int, end: int, path: Path, parent: int, *, delimited: bool
-    ) -> Iterator[Seen]:
-        """Yield what is in the items of a sequence; `position` is after them at the end."""
+    def items(self, position: int, end: int, path: Path, parent: int, *, delimited: bool) -> int:
+        """Add what is in the items of a sequence; return the position after them."""
         number = -1
         while position < end:
             number += 1
@@ -194,16 +234,14 @@ class _Walker:
             length = self._u32(self._data, position + 4)[0]
             tag, position = group << 16 | element, position + 8
             if tag == SEQUENCE_DELIMITER and delimited:
-                self.position = position
-                return
+                return position
             if tag != ITEM or (length != UNDEFINED_LENGTH and position + length > end):
                 raise Unreadable("sequence holds something else than items", offset=position - 8)
             stop = end if length == UNDEFINED_LENGTH else position + length
-            yield from self.dataset(position, stop, (*path, (parent, number)))
-            position = self.position
+            position = self.dataset(position, stop, (*path, (parent, number)))
         if delimited:
             raise Unreadable("sequence is not delimited", offset=position)
-        self.position = position
+        return position
 
     def after_fragments(self, position: int, end: int) -> int:
         """Return the position after encapsulated pixel data (PS3.5 A.4)."""

@@ -76,6 +76,7 @@ class Deidentifier:
         self._profile = profile
         self._rules = Rules(profile, self.options)
         self._tables: dict[Encoding, Tables] = {}
+        self._provenance: dict[Encoding, list[tuple[int, bytes]]] = {}
         keyed = KeyedMap(key)
         self.pseudonym = pseudonym_of(identity, keyed)
         self._subject = Subject(identity, keyed, TextCleaner(known), self.pseudonym.shift_days)
@@ -114,10 +115,7 @@ class Deidentifier:
         sop_class_uid = _sop_class(opened)
         place = Place(iod_of(sop_class_uid))
         rewrite = Rewrite(opened.data, opened.start, self._subject, self._for, opened.encoding)
-        written = elements(
-            self.pseudonym, self._profile.name or "profile", self.options, opened.encoding
-        )
-        rewrite.top_level(opened.start, place, written)
+        rewrite.top_level(opened.start, place, self._written(opened.encoding))
         ref = _new_ref(rewrite.found)
         header = part10_header(sop_class_uid, ref.sop_instance_uid, opened.transfer_syntax_uid)
         parts = joined([header, *rewrite.out.parts])
@@ -126,6 +124,14 @@ class Deidentifier:
         return DeidentifiedObject(
             parts, ref, sop_class_uid, opened.transfer_syntax_uid, sum(map(len, parts))
         )
+
+    def _written(self, encoding: Encoding) -> list[tuple[int, bytes]]:
+        written = self._provenance.get(encoding)
+        if written is None:
+            name = self._profile.name or "profile"
+            written = elements(self.pseudonym, name, self.options, encoding)
+            self._provenance[encoding] = written
+        return written
 
     def _for(self, encoding: Encoding) -> Tables:
         tables = self._tables.get(encoding)

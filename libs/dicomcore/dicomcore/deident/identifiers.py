@@ -75,14 +75,14 @@ def collect_identifiers(objects: Iterable[bytes], options: Options) -> KnownIden
     Unreadable
         An object is not DICOM, or damaged: nothing can be promised of what it holds.
     """
-    texts = _Texts(options)
+    collector = IdentifierCollector(options)
     for data in objects:
-        texts.read(data)
-    return texts.known()
+        collector.read(data)
+    return collector.known()
 
 
-class _Texts:
-    """What has been found so far."""
+class IdentifierCollector:
+    """What objects have told so far, one after another: see `collect_identifiers`."""
 
     def __init__(self, options: Options) -> None:
         self._names: set[str] = set()
@@ -103,7 +103,13 @@ class _Texts:
         )
 
     def read(self, data: bytes) -> None:
-        """Add what one object tells."""
+        """Add what one object tells.
+
+        Raises
+        ------
+        Unreadable
+            It is not DICOM, or damaged; nothing of it is added.
+        """
         opened = open_encoded(data)
         charset = b""
         for seen in walk(opened.data, opened.start, opened.encoding, before=_PIXELS):
@@ -173,6 +179,24 @@ class Finder:
     def contains(self, text: str, *, strong: bool = False) -> bool:
         """Return whether an identifier is in the text."""
         return next(self.spans(text, strong=strong), None) is not None
+
+    def contains_otherwise(self, value: bytes) -> bool:
+        """Return whether an identifier is in a value if it is read in another encoding than its own.
+
+        A writer that declares a character set and uses another one is no exception, and UTF-16, which
+        no character set of DICOM is, hides a name from everyone who reads what is declared.
+        """
+        inner = value.strip(b" \0")
+        others = (
+            [] if value.isascii() else [value.decode("utf-8", "replace"), value.decode("latin-1")]
+        )
+        if b"\0" in inner:
+            others += [
+                value[offset:].decode(codec, "replace")
+                for offset in (0, 1)
+                for codec in ("utf-16-le", "utf-16-be")
+            ]
+        return any(self.contains(text) for text in others)
 
     def _chance(self, text: str, found: re.Match[str]) -> bool:
         """Return whether a name is only a part of a clinical word: `Brain` in `Brainstem`."""

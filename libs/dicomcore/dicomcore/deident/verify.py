@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
-from dicomcore.deident.byte_finder import ByteFinder
+from dicomcore.deident.byte_finder import MIN_BYTES, ByteFinder, RulesOut
 from dicomcore.deident.elements import Path, Seen, walk
 from dicomcore.deident.encoded import Encoded, open_encoded
 from dicomcore.deident.identifiers import Finder, KnownIdentifiers
@@ -26,11 +27,13 @@ _HEAD = 512
 """Bytes of a deflated object that are looked at before it is inflated: preamble and file meta."""
 _UID_LIKE = re.compile(rb"\d+(?:\.\d+){3,}")
 _SOP_CLASS_UID, _REMOVED, _BIRTH_DATE = 0x00080016, 0x00120062, 0x00100030
-_NEEDED = {
-    AttributeType.ONE: "value",
-    AttributeType.ONE_C: "value",
-    AttributeType.TWO: "presence",
-}
+_NEEDED = (AttributeType.ONE, AttributeType.ONE_C, AttributeType.TWO)
+_NUMBERS = BINARY | NUMBERS_AS_TEXT
+_BLOCK = 1 << 18
+"""Bytes of a value that are compared at a time."""
+MAX_CACHED = 1 << 15
+"""Values whose verdict is remembered: the slices of a series say the same, most of the time."""
+_REMEMBERED_BYTES = 256
 
 
 class Fault(StrEnum):
@@ -65,12 +68,15 @@ class Verifier:
     ----------
     known
         As `collect_identifiers` found it, under the same options.
+    rules_out
+        A quicker proof that pixels spell nothing; only what it leaves open is searched.
     """
 
-    def __init__(self, known: KnownIdentifiers) -> None:
+    def __init__(self, known: KnownIdentifiers, rules_out: RulesOut | None = None) -> None:
         self._known = known
         self._finder = Finder(known)
-        self._bytes = ByteFinder(known)
+        self._bytes = ByteFinder(known, rules_out)
+        self._verdicts: dict[tuple[bytes, bytes, bytes], bool] = {}
         self._uids = frozenset(uid.encode("latin-1") for uid in known.uids)
 
     def findings(self, original: bytes, output: bytes) -> list[Finding]:
@@ -86,46 +92,56 @@ class Verifier:
             after = _Content(open_encoded(output))
         except Unreadable:
             return [Finding(Fault.UNREADABLE)]
-        return list(
-            dict.fromkeys(
-                (
-                    *self._identifiers(after, output),
-                    *_bulk(before, after),
-                    *_required(before, after),
-                )
-            )
-        )
+        found = (*self._identifiers(after, output), *_compared(before, after))
+        return list(dict.fromkeys(found))
 
     def _identifiers(self, after: _Content, output: bytes) -> Iterator[Finding]:
         if after.top(_REMOVED) != b"YES":
             yield Finding(Fault.NOT_DECLARED)
         # before the data set: the preamble, and what file meta information says
-        if self._bytes.contains(output[: after.opened.start or _HEAD]):
+        if self._bytes.contains(output, 0, after.opened.start or _HEAD):
             yield Finding(Fault.IDENTIFIER, "0002")
-        scan = self._bytes.scan(after.opened.data)
-        charset = b""
+        data, charset, holds = after.opened.data, b"", self._bytes.contains
         for seen in after.elements:
-            if seen.vr not in TEXT and scan.contains(seen.start, seen.stop):
-                yield Finding(Fault.IDENTIFIER, _where(seen))
-            if seen.vr in BINARY or seen.vr == b"SQ":
-                continue
-            value = after.value(seen)
+            vr = seen.vr
+            if vr not in TEXT:
+                if vr == b"SQ":
+                    continue
+                if seen.stop - seen.start >= MIN_BYTES and holds(data, seen.start, seen.stop):
+                    yield Finding(Fault.IDENTIFIER, _where(seen))
+                if vr in BINARY:
+                    continue
+            value = data[seen.start : seen.stop]
             if seen.tag == SPECIFIC_CHARACTER_SET:
                 charset = value
-            if self._identifies(seen, value, charset):
+            if value and self._identifies(seen, value, charset):
                 yield Finding(Fault.IDENTIFIER, _where(seen))
 
     def _identifies(self, seen: Seen, value: bytes, charset: bytes) -> bool:
         vr = seen.vr
-        if not value or _is_number(vr, value):
+        if vr in DATES:
+            if seen.tag != _BIRTH_DATE:
+                return False
+            return value.decode("latin-1").strip(" \0") in self._known.birth_dates
+        if len(value) > _REMEMBERED_BYTES:
+            return self._is_identifier(vr, value, charset)
+        key = vr, value, charset
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            if len(self._verdicts) >= MAX_CACHED:
+                self._verdicts.clear()
+            verdict = self._verdicts[key] = self._is_identifier(vr, value, charset)
+        return verdict
+
+    def _is_identifier(self, vr: bytes, value: bytes, charset: bytes) -> bool:
+        if _is_number(vr, value):
             return False
         if vr == b"UI":
             return any(uid in self._uids for uid in value.rstrip(b"\0 ").split(b"\\"))
-        if vr in DATES:
-            day = value.decode("latin-1").strip(" \0")
-            return seen.tag == _BIRTH_DATE and day in self._known.birth_dates
         text = decode(value, charset)
-        return self._finder.contains(text, strong=vr == b"CS") or self._names_uid(value)
+        if self._finder.contains(text, strong=vr == b"CS") or self._names_uid(value):
+            return True
+        return self._finder.contains_otherwise(value)
 
     def _names_uid(self, value: bytes) -> bool:
         return any(uid in self._uids for uid in _UID_LIKE.findall(value))
@@ -181,59 +197,76 @@ class _Content:
 
     def __init__(self, opened: Encoded) -> None:
         self.opened = opened
-        self.elements = list(walk(opened.data, opened.start, opened.encoding))
-        self.by_place = {(seen.path, seen.tag): seen for seen in self.elements}
-        self.paths = {seen.path for seen in self.elements}
+        self.elements = walk(opened.data, opened.start, opened.encoding)
+        self.by_path: dict[Path, dict[int, Seen]] = {}
+        """The elements of each data set by tag; one that only holds nothing is not there."""
+        path, there = None, {}
+        for seen in self.elements:
+            if seen.path is not path:
+                path = seen.path
+                there = self.by_path.setdefault(path, {})
+            there[seen.tag] = seen
 
     def value(self, seen: Seen) -> bytes:
         return self.opened.data[seen.start : seen.stop]
 
     def top(self, tag: int) -> bytes:
-        seen = self.by_place.get(((), tag))
+        seen = self.by_path.get((), {}).get(tag)
         return b"" if seen is None else self.value(seen).strip(b" \0")
 
 
-def _bulk(before: _Content, after: _Content) -> Iterator[Finding]:
-    """Yield numbers of the image, the plan, the dose and the structures that are not the same."""
+def _compared(before: _Content, after: _Content) -> Iterator[Finding]:
+    """Yield what was lost: numbers of image, plan, dose and structures, and what the IOD requires."""
+    iod = iod_of(before.top(_SOP_CLASS_UID).decode("latin-1"))
+    path, others = None, None
     for seen in before.elements:
-        if seen.tag >> 16 not in _NUMERIC_GROUPS or seen.path not in after.paths:
+        if seen.path is not path:
+            path = seen.path
+            # an item that is gone, or in what a dummy may have replaced, is not compared
+            others = None if _through_dummy(path) else after.by_path.get(path)
+        if others is None:
             continue
-        if seen.vr not in BINARY and seen.vr not in NUMBERS_AS_TEXT:
-            continue
-        if _through_dummy(seen.path):
-            continue
-        other = after.by_place.get((seen.path, seen.tag))
-        if other is None or not _same(before, seen, after, other):
+        other, tag = others.get(seen.tag), seen.tag
+        is_number = tag >> 16 in _NUMERIC_GROUPS and seen.vr in _NUMBERS
+        if is_number and (other is None or not _same(before, seen, after, other)):
             yield Finding(Fault.BULK, _where(seen))
+        kind = _needed(tag, iod, seen.parent)
+        if kind is not None and _is_lost(before, seen, kind, after, other):
+            yield Finding(Fault.REQUIRED, _where(seen))
 
 
 def _same(before: _Content, seen: Seen, after: _Content, other: Seen) -> bool:
-    one = memoryview(before.opened.data)[seen.start : seen.stop]
-    two = memoryview(after.opened.data)[other.start : other.stop]
-    # views are compared item by item: eight bytes at a time, and no copy is made
-    eights = len(one) & ~7
-    return (
-        len(one) == len(two)
-        and one[:eights].cast("Q") == two[:eights].cast("Q")
-        and one[eights:] == two[eights:]
-    )
+    length = seen.stop - seen.start
+    if other.stop - other.start != length:
+        return False
+    one, two = before.opened.data, after.opened.data
+    # bytes are compared as the machine can, views item by item: copies of a block each are quicker
+    at = 0
+    while at < length:
+        stop = min(at + _BLOCK, length)
+        if one[seen.start + at : seen.start + stop] != two[other.start + at : other.start + stop]:
+            return False
+        at = stop
+    return True
 
 
-def _required(before: _Content, after: _Content) -> Iterator[Finding]:
-    iod = iod_of(before.top(_SOP_CLASS_UID).decode("latin-1"))
-    for seen in before.elements:
-        if seen.path not in after.paths or _through_dummy(seen.path):
-            continue
-        kind = attribute_type(seen.tag, iod=iod, parent=seen.parent)
-        needed = _NEEDED.get(kind) if kind is not None else None
-        if needed is None:
-            continue
-        other = after.by_place.get((seen.path, seen.tag))
-        had_value = seen.vr == b"SQ" or before.value(seen).strip(b" \0")
-        if kind is AttributeType.ONE_C and other is None:
-            continue  # its condition may have gone with what it was about
-        if other is None or (needed == "value" and had_value and _is_empty(after, other)):
-            yield Finding(Fault.REQUIRED, _where(seen))
+def _is_lost(
+    before: _Content, seen: Seen, kind: AttributeType, after: _Content, other: Seen | None
+) -> bool:
+    """Return whether a required attribute is gone, or the value that it needs."""
+    if other is None:
+        # a condition may have gone with what it was about
+        return kind is not AttributeType.ONE_C
+    if kind is AttributeType.TWO or not _is_empty(after, other):
+        return False
+    return seen.vr == b"SQ" or bool(before.value(seen).strip(b" \0"))
+
+
+@lru_cache(maxsize=1 << 14)
+def _needed(tag: int, iod: str, parent: int) -> AttributeType | None:
+    """Return the type of an attribute that must be there; None: it may go."""
+    kind = attribute_type(tag, iod=iod, parent=parent)
+    return kind if kind in _NEEDED else None
 
 
 def _is_number(vr: bytes, value: bytes) -> bool:
@@ -242,7 +275,7 @@ def _is_number(vr: bytes, value: bytes) -> bool:
 
 def _is_empty(content: _Content, seen: Seen) -> bool:
     if seen.vr == b"SQ":
-        return (*seen.path, (seen.tag, 0)) not in content.paths
+        return (*seen.path, (seen.tag, 0)) not in content.by_path
     value = content.value(seen)
     return not (value.strip(b" \0") if seen.vr in TEXT else value)
 
