@@ -6,6 +6,7 @@ import errno
 import re
 from collections.abc import Mapping
 from datetime import date
+from functools import lru_cache
 from pathlib import PurePath
 from traceback import extract_tb
 from uuid import UUID
@@ -68,14 +69,17 @@ def safe_exception(error: BaseException) -> list[dict[str, object]]:
 
 
 def _fact(key: str, value: object, depth: int) -> object:
-    words = _CAPITAL.sub("_", key).lower().replace("-", "_").replace(".", "_").strip("_")
-    if _may_identify(words) and not _is_count(words, value):
+    words, may_identify = _judged(key)
+    if may_identify and not _is_count(words, value):
         return WITHHELD
     return _value(value, depth)
 
 
-def _may_identify(words: str) -> bool:
-    return not _WORDS.isdisjoint(words.split("_")) or any(
+@lru_cache(maxsize=1024)  # keys are constants: each line has the same few
+def _judged(key: str) -> tuple[str, bool]:
+    """Return the words of a key, and whether its value may be patient data."""
+    words = _CAPITAL.sub("_", key).lower().replace("-", "_").replace(".", "_").strip("_")
+    return words, not _WORDS.isdisjoint(words.split("_")) or any(
         f"_{phrase}_" in f"_{words}_" for phrase in _PHRASES
     )
 

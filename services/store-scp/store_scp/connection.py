@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import struct
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,6 +16,9 @@ from dicomio.pacs.intake import Intake
 LINGER_S = 5.0
 """So long a peer has to close its side after our last word."""
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+_TIMEVAL = struct.Struct("@ll")
+_KERNEL_TIMES = sys.platform == "linux" and _TIMEVAL.size == 16
+"""Whether a socket's time-out can be left to the kernel: a read is one system call then, not two."""
 
 
 class Closed(Exception):
@@ -60,7 +65,15 @@ class Connection:
         """Give each read and write so long from now on."""
         self._deadline, self._timeout_s = None, timeout_s
         with suppress(OSError):  # closed: the next read says so
-            self._socket.settimeout(timeout_s)
+            if (
+                _KERNEL_TIMES and self._socket is self._raw
+            ):  # OpenSSL would not know what to make of it
+                left = _TIMEVAL.pack(int(timeout_s), int(timeout_s % 1 * 1e6) or 1)
+                self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, left)
+                self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, left)
+                self._raw.settimeout(None)
+            else:
+                self._socket.settimeout(timeout_s)
 
     def send(self, parts: Iterable[Buffer]) -> None:
         """Send pieces together.
@@ -73,6 +86,8 @@ class Connection:
             self._socket.sendall(b"".join(parts))
         except TimeoutError:
             raise
+        except BlockingIOError as exc:  # the kernel's time-out
+            raise TimeoutError from exc
         except OSError as exc:
             raise Closed from exc
 
@@ -124,6 +139,8 @@ class Connection:
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         except TimeoutError:
             raise
+        except BlockingIOError as exc:  # the kernel's time-out
+            raise TimeoutError from exc
         except OSError as exc:
             raise Closed from exc
         except ValueError as exc:  # what SSLSocket raises after `wake` on some versions
