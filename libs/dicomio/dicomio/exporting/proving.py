@@ -12,13 +12,13 @@ from pathlib import Path
 
 from dicomcore.deident import (
     Deidentifier,
+    IdentifierCollector,
     KnownIdentifiers,
     Option,
     PatientIdentity,
     Pseudonym,
     Verifier,
     burned_in,
-    collect_identifiers,
     reference_findings,
 )
 from dicomcore.deident.identifiers import MIN_ID
@@ -28,6 +28,7 @@ from dicomcore.header import read_header
 from dicomcore.keys import parse_object_key
 from dicomcore.model import InstanceHeader
 from dicomcore.ports import ObjectStore
+from dicomio.byte_scan import rules_out
 from dicomio.exporting.anonymisation import Anonymization
 from dicomio.exporting.pieces import Piece, read_object
 from dicomio.jobs.states import State
@@ -117,14 +118,14 @@ class Prover:
         patient_id = self._identity.patient_id.strip().casefold()
         ids = frozenset((patient_id,) if len(patient_id) >= MIN_ID else ())
         known = KnownIdentifiers(ids=ids, uids=frozenset(() if self.keeps_uids else uids))
+        collector = IdentifierCollector(self._how.options)
         for file in files:
             self._check()
             try:
-                body = read_object(file.object_key, self._store)
-                known |= collect_identifiers([body], self._how.options)
+                collector.read(read_object(file.object_key, self._store))
             except Rejected:
                 continue  # it is quarantined when it is to be processed
-        self.known = known
+        self.known = known | collector.known()
         self._set_up()
 
     def prove(self, files: Sequence[ExportFile]) -> tuple[list[Proven], list[ManifestQuarantined]]:
@@ -153,7 +154,7 @@ class Prover:
     def _set_up(self) -> None:
         how = self._how
         self._engine = Deidentifier(how.profile, how.options, how.key, self._identity, self.known)
-        self._verifier = Verifier(self.known)
+        self._verifier = Verifier(self.known, rules_out)
 
     def _process(self, file: ExportFile, staged: Path) -> Proven:
         """Return one object, anonymised, written, read again and compared.
