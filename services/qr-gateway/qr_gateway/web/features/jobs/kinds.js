@@ -1,0 +1,46 @@
+/** The kinds of jobs, and what is told of each. */
+
+/**
+ * @typedef {{
+ *   name: string, title: string, path: string, about: string, none: string, role: string,
+ *   subject: (job: any) => string, again: ((job: any) => any) | null
+ * }} Kind
+ */
+
+/** @type {readonly Kind[]} */
+export const KINDS = [
+  {
+    name: "retrievals",
+    title: "Retrievals",
+    path: "/v1/retrievals",
+    about: "Patient and plan",
+    none: "Retrieve something under Export.",
+    role: "retriever",
+    subject: (job) => {
+      const { patient_id: patientId, plan_label: label, only_approved: approved } = job.request;
+      return [patientId, label ?? "all data", approved ? "approved only" : ""].filter(Boolean).join(" · ");
+    },
+    // what has landed is not moved again: the same order asks for the missing ones only
+    again: (job) => ({ peer: job.peer, ...job.request }),
+  },
+  {
+    name: "exports",
+    title: "Exports",
+    path: "/v1/exports",
+    about: "What, and where to",
+    none: "Export something that has been retrieved under Export.",
+    role: "exporter",
+    subject: (job) => `${job.request?.selection?.kind ?? "Export"} to ${job.request?.destination?.kind ?? "the export bucket"}`,
+    again: null,
+  },
+  {
+    name: "sends",
+    title: "Sends",
+    path: "/v1/sends",
+    about: "Studies",
+    none: "Send something to a peer under Import.",
+    role: "exporter",
+    subject: (job) => `${job.request.study_instance_uids.length} ${job.request.study_instance_uids.length === 1 ? "study" : "studies"}`,
+    again: (job) => ({ peer: job.peer, ...job.request }),
+  },
+];
