@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -118,6 +117,8 @@ def parse_value(option: Option, text: str) -> Value:
 def nearest(word: str, known: Sequence[str]) -> str | None:
     """Return what was probably meant, or None."""
     folded = {name.lower(): name for name in known}
+    import difflib
+
     close = difflib.get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
     return folded[close[0]] if close else None
 

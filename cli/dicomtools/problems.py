@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
-from pathlib import PurePath
-
 from dicomcore.errors import (
     BusUnavailable,
     Conflict,
@@ -105,6 +102,9 @@ def fault_of_ours(error: Exception) -> str:
     The message may quote what an object holds.
     """
     place = ""
+    import traceback  # what is rarely needed, and takes a while to load
+    from pathlib import PurePath
+
     if frames := traceback.extract_tb(error.__traceback__):
         place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}"
     return (

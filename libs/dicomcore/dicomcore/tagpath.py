@@ -150,7 +150,7 @@ def _step(text: str, start: int) -> tuple[Step, int]:
     keyword = _KEYWORD.match(text, start)
     if keyword is None:
         raise expected("a tag: (gggg,eeee) or a keyword", start)
-    tag = _keywords().get(keyword[1].lower())
+    tag = tags_by_keyword().get(keyword[1]) or _keywords().get(keyword[1].lower())
     if tag is None:
         raise expected("a keyword of the DICOM dictionary (PS3.6)", start)
     return Step(tag), keyword.end()
