@@ -19,6 +19,7 @@ from indexer.metrics import Metrics
 from indexer.packer import Packer
 from indexer.rebuild import Rebuild
 from indexer.routes import index_routes
+from indexer.routes_keywords import keyword_routes
 from indexer.routes_lists import list_routes
 from indexer.routes_search import search_routes
 from indexer.sweeper import Sweeper
@@ -81,6 +82,7 @@ class Indexer:
             *index_routes(self._index, self._rebuild),
             *list_routes(self._index),
             *search_routes(self._index),
+            *keyword_routes(),
         )
 
     def checks(self) -> Mapping[str, Check]:
