@@ -212,6 +212,8 @@ class ManifestAnonymization(_Frozen):
     options: tuple[str, ...] = ()
     verified: bool = True
     """Every object was read again and compared with its original."""
+    pseudonym_map: str = ""
+    """Where it is said who became whom, in words; empty: that was the caller's choice."""
 
 
 class ManifestQuarantined(_Frozen):
@@ -228,6 +230,8 @@ class ManifestRequest(_Frozen):
     plan_label: str | None = Field(default=None, repr=False)
     only_approved: bool = False
     method: str = "move"
+    selection: str = ""
+    """Of an export from the index: what was named, in one word."""
 
 
 class ManifestCounts(_Frozen):

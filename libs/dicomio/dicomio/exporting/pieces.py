@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dicomcore.errors import Unreadable
 from dicomcore.export import ExportFile, ManifestInstance
+from dicomcore.header import read_header
 from dicomcore.keys import parse_object_key
 from dicomcore.ports import ObjectStore
 
@@ -62,10 +63,11 @@ def verbatim(
 
 def _entry(file: ExportFile, body: bytes) -> ManifestInstance:
     ref = parse_object_key(file.object_key).ref
+    header = None if file.sop_class_uid else read_header(body, complete=True)
     return ManifestInstance(
         file=file.name,
         sop_instance_uid=ref.sop_instance_uid,
-        sop_class_uid=file.sop_class_uid,
+        sop_class_uid=file.sop_class_uid if header is None else header.sop_class_uid,
         modality=file.modality,
         series_instance_uid=ref.series_instance_uid,
         study_instance_uid=ref.study_instance_uid,

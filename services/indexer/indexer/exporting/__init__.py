@@ -1,0 +1,1 @@
+"""Exports as jobs: what is selected, out of the object store, to a bucket, an archive or a peer."""
