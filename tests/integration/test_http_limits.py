@@ -6,8 +6,6 @@ import asyncio
 import gc
 import hashlib
 import json
-import os
-import resource
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -37,12 +35,11 @@ from dicomio.http import (
 from dicomio.http.auth import LOOPBACK_ONLY
 from dicomio.http.buckets import Buckets
 from dicomio.http.tokens import parse_tokens, read_tokens
+from tests.open_files import HALF_OPEN, for_connections
 from tests.servers.certificates import Authority
 
 DEADLINE_S = 60.0
 PAGE = "https://page.example.org"
-HALF_OPEN = int(os.environ.get("DICOMTOOLS_HALF_OPEN", "1500"))
-"""How many connections that say nothing; 10000 shows what an attack does."""
 
 
 class Order(Input):
@@ -281,35 +278,28 @@ async def test_an_answer_that_nobody_reads_does_not_hold_its_connection() -> Non
 
 
 async def test_connections_that_say_nothing_make_room_for_one_that_asks() -> None:
-    needed = HALF_OPEN + 1000
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < needed:
-        pytest.skip(f"needs {needed} open files")
-    if soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
     limits = ConnectionLimits(most=100, idle_s=DEADLINE_S)
     silent: list[socket.socket] = []
     loop = asyncio.get_running_loop()
-    try:
-        async with running(limits=limits) as server:
-            for number in range(HALF_OPEN):
-                connection = socket.socket()
-                connection.setblocking(False)
-                silent.append(connection)
-                await loop.sock_connect(connection, ("127.0.0.1", server.port))
-                if number % 500 == 0:
-                    assert (await status_of(server))[0] == 200
+    with for_connections(HALF_OPEN) as possible:
+        try:
+            async with running(limits=limits) as server:
+                for number in range(possible):
+                    connection = socket.socket()
+                    connection.setblocking(False)
+                    silent.append(connection)
+                    await loop.sock_connect(connection, ("127.0.0.1", server.port))
+                    if number % 500 == 0:
+                        assert (await status_of(server))[0] == 200
 
-            statuses = await asyncio.gather(*(status_of(server) for _ in range(20)))
+                statuses = await asyncio.gather(*(status_of(server) for _ in range(20)))
 
-            assert {status for status, _ in statuses} == {200}
-            assert server.open_connections <= limits.most
-    finally:
-        for connection in silent:
-            connection.close()
-        gc.collect()
-        if soft < needed:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                assert {status for status, _ in statuses} == {200}
+                assert server.open_connections <= limits.most
+        finally:
+            for connection in silent:
+                connection.close()
+            gc.collect()
 
 
 async def test_a_request_that_is_being_answered_is_not_closed_for_others() -> None:

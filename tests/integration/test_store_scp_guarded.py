@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 from pathlib import Path
@@ -17,11 +16,9 @@ from store_scp.options import ScpOptions
 from store_scp.tls import server_context
 from tests.instances import instance
 from tests.integration.scp_world import send, world
+from tests.open_files import HALF_OPEN, for_connections
 from tests.peers.raw_scu import Aborted, Rejected
 from tests.servers.certificates import Authority
-
-HALF_OPEN = int(os.environ.get("DICOMTOOLS_HALF_OPEN", "300"))
-"""Connections that say nothing; 10000 shows what an attack does."""
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +55,13 @@ def test_where_nobody_may_come_from_is_closed_before_a_byte_is_read(tmp_path: Pa
 def test_connections_that_say_nothing_keep_nobody_out(tmp_path: Path) -> None:
     options = ScpOptions(maximum_associations=4, acse_timeout_s=60.0)
     silent: list[socket.socket] = []
-    with world(tmp_path / "objects", options) as scp:
+    with for_connections(HALF_OPEN) as possible, world(tmp_path / "objects", options) as scp:
         try:
-            for number in range(HALF_OPEN):
+            for number in range(possible):
                 silent.append(socket.create_connection(("127.0.0.1", scp.port), timeout=60))
-                if number % 100 == 99:
+                if (
+                    number % 100 == 99
+                ):  # fewer than wait to be accepted: one more is tried again after a second
                     with scp.scu() as scu:
                         assert send(scu, instance(number)) == SUCCESS
                         scu.release()
