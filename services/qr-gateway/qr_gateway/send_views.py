@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pydantic import BaseModel, Field
 
 from dicomio.http import Input
-from dicomio.jobs.record import Counts, Job
-from dicomio.jobs.states import Progress, State
+from dicomio.jobs.record import Job
+from dicomio.jobs.views import SHOWN_AT_ONCE, JobView, shown_of
 from qr_gateway.sending.model import (
     MAX_INSTANCES,
     MAX_STUDIES,
@@ -20,9 +18,6 @@ from qr_gateway.sending.model import (
     SentItem,
     Uid,
 )
-
-SHOWN_AT_ONCE = 1000
-"""Instances that were not sent in one answer; all of them can be paged through."""
 
 
 class SendOrder(Input):
@@ -65,21 +60,10 @@ class SendOrder(Input):
         )
 
 
-class SendView(BaseModel):
+class SendView(JobView):
     """What was asked for, and how it stands."""
 
-    id: str
-    peer: str
     request: SendRequest
-    state: State
-    progress: Progress
-    counts: Counts
-    cancel_requested: bool
-    attempts: int
-    problem: str
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
 
 
 class SendDetail(SendView):
@@ -114,20 +98,7 @@ class NotSentPage(BaseModel):
 
 def send_view_of(job: Job[SendRequest]) -> SendView:
     """Return a job without what only workers need."""
-    return SendView(
-        id=job.job_id,
-        peer=job.peer,
-        request=job.request,
-        state=job.state,
-        progress=job.progress,
-        counts=job.counts,
-        cancel_requested=job.cancel_requested,
-        attempts=job.attempts,
-        problem=job.problem,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        ended_at=job.ended_at,
-    )
+    return SendView.model_validate(shown_of(job))
 
 
 def send_detail_of(job: Job[SendRequest], report: SendingReport | None) -> SendDetail:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from dicomio.http import Input, decode_cursor, encode_cursor
-from dicomio.jobs.record import Counts, Job
+from dicomio.http import Input
+from dicomio.jobs.record import Job
+from dicomio.jobs.views import SHOWN_AT_ONCE, JobView, Listing, shown_of
 from qr_gateway.retrieval.model import (
     Dangling,
     Item,
     Missing,
     PlanReport,
-    Progress,
     Report,
     RetrievalRequest,
-    State,
 )
-
-T = TypeVar("T")
-SHOWN_AT_ONCE = 1000
-"""Missing and dangling references in one answer; all of the missing ones can be paged through."""
 
 
 class RetrievalOrder(Input):
@@ -52,19 +46,6 @@ class RetrievalOrder(Input):
         )
 
 
-class JobPath(Input):
-    """Which retrieval."""
-
-    id: str = Field(pattern=r"^[0-9a-f]{32}$")
-
-
-class Listing(Input):
-    """A page of a listing."""
-
-    limit: int = Field(default=50, ge=1, le=500)
-    cursor: str = Field(default="", max_length=1024, description="`next` of the page before")
-
-
 class ItemListing(Listing):
     """A page of instances."""
 
@@ -73,40 +54,10 @@ class ItemListing(Listing):
     )
 
 
-class Following(Input):
-    """How long to listen."""
-
-    follow: bool = Field(default=True, description="false: how it stands now, and the end")
-
-
-class Offset(BaseModel):
-    """Where a page of a report starts."""
-
-    offset: int = Field(ge=0)
-
-
-def part_of(every: tuple[T, ...], listing: Listing) -> tuple[tuple[T, ...], str | None]:
-    """Return the part of a report that a page shows, and the cursor of the next one."""
-    start = decode_cursor(listing.cursor, Offset).offset if listing.cursor else 0
-    end = start + listing.limit
-    return every[start:end], encode_cursor(Offset(offset=end)) if end < len(every) else None
-
-
-class RetrievalView(BaseModel):
+class RetrievalView(JobView):
     """A retrieval: what was asked for, and how it stands."""
 
-    id: str
-    peer: str
     request: RetrievalRequest = Field(repr=False)
-    state: State
-    progress: Progress
-    counts: Counts
-    cancel_requested: bool
-    attempts: int
-    problem: str
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
 
 
 class RetrievalDetail(RetrievalView):
@@ -142,20 +93,7 @@ class MissingPage(BaseModel):
 
 def view_of(job: Job[RetrievalRequest]) -> RetrievalView:
     """Return a job without what only workers need."""
-    return RetrievalView(
-        id=job.job_id,
-        peer=job.peer,
-        request=job.request,
-        state=job.state,
-        progress=job.progress,
-        counts=job.counts,
-        cancel_requested=job.cancel_requested,
-        attempts=job.attempts,
-        problem=job.problem,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        ended_at=job.ended_at,
-    )
+    return RetrievalView.model_validate(shown_of(job))
 
 
 def detail_of(job: Job[RetrievalRequest], report: Report | None) -> RetrievalDetail:

@@ -15,7 +15,6 @@ from dicomio.jobs.record import Job, new_job_id, parse_job_id
 from dicomio.jobs.records import Records, Snapshot
 from dicomio.jobs.states import State
 
-
 _AT_ONCE = 50
 
 
