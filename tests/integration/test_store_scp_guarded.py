@@ -59,9 +59,8 @@ def test_connections_that_say_nothing_keep_nobody_out(tmp_path: Path) -> None:
         try:
             for number in range(possible):
                 silent.append(socket.create_connection(("127.0.0.1", scp.port), timeout=60))
-                if (
-                    number % 100 == 99
-                ):  # fewer than wait to be accepted: one more is tried again after a second
+                # fewer than may wait to be accepted: one more is tried again after a second
+                if number % 100 == 99:
                     with scp.scu() as scu:
                         assert send(scu, instance(number)) == SUCCESS
                         scu.release()
