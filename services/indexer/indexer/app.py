@@ -21,6 +21,7 @@ from indexer.rebuild import Rebuild
 from indexer.routes import index_routes
 from indexer.routes_keywords import keyword_routes
 from indexer.routes_lists import list_routes
+from indexer.routes_objects import object_routes
 from indexer.routes_search import search_routes
 from indexer.sweeper import Sweeper
 
@@ -62,6 +63,7 @@ class Indexer:
         self._options = options or IndexerOptions()
         self._bus = bus
         self._index = index
+        self._store = store
         metrics = Metrics(registry)
         self._consumer = StoredConsumer(
             store, bus, index, metrics, self._options.consume, self._options.tracer
@@ -81,6 +83,7 @@ class Indexer:
         return (
             *index_routes(self._index, self._rebuild),
             *list_routes(self._index),
+            *object_routes(self._index, self._store),
             *search_routes(self._index),
             *keyword_routes(),
         )
