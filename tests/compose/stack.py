@@ -132,8 +132,31 @@ class Stack:
 
     def ask(self, container: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Return status and answer of a published HTTP interface; JSON as what it says."""
-        status, text = self._ask(container, method, path, body)
-        return status, json.loads(text)
+        status, _, answer = self.request(container, method, path, body=body)
+        return status, json.loads(answer)
+
+    def request(
+        self,
+        container: str,
+        method: str,
+        path: str,
+        *,
+        token: str | None = "http_token",  # noqa: S107 - the name of a file
+        body: object = None,
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        """Return status, headers and body of an answer to who has the token in a file of secrets."""
+        host, port = self.address(container, 8080)
+        connection = http.client.HTTPConnection(host, port, timeout=60)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {(self.folder / 'secrets' / token).read_text()}"
+        try:
+            sent = None if body is None else json.dumps(body)
+            connection.request(method, path, sent, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
 
     def metric(self, container: str, name: str) -> float:
         """Return the sum of a metric over its labels, 0 if it has none yet; asked inside, by who
@@ -175,20 +198,6 @@ class Stack:
             return stats if status == 200 and stats["instances"] >= count else None
 
         return until(known, f"{count} instances in the index")
-
-    def _ask(self, container: str, method: str, path: str, body: object) -> tuple[int, str]:
-        host, port = self.address(container, 8080)
-        connection = http.client.HTTPConnection(host, port, timeout=60)
-        token = (self.folder / "secrets" / "http_token").read_text()
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        try:
-            connection.request(
-                method, path, None if body is None else json.dumps(body), headers=headers
-            )
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:

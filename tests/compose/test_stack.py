@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,6 +63,49 @@ def test_who_is_on_another_network_reaches_nothing(stack: Stack) -> None:
 
     # then: the services and the stream answer it; what is on `datastore` does not exist for it
     assert stack.run_python(pacs, script).split() == ["True", "True", "False", "False"]
+
+
+def test_every_operation_that_runs_is_closed_to_strangers_and_to_who_may_only_read_metrics(
+    stack: Stack,
+) -> None:
+    asked = 0
+    (gateway, _), (indexer, _) = stack.containers("qr-gateway"), stack.containers("indexer")
+    for container in (gateway, indexer):
+        _, document = stack.ask(container, "GET", "/openapi.json")
+        for template, methods in document["paths"].items():
+            for method, operation in methods.items():
+                role = _role(operation)
+                # what is the indexer's is answered through the gateway as well
+                for entrance in {container, gateway if role is not None else container}:
+                    for token in (None, "monitor_token"):
+                        path = re.sub(r"\{\w+\}", "1", template)
+                        body = {} if method in ("post", "put", "patch") else None
+                        status, _, _ = stack.request(
+                            entrance, method.upper(), path, token=token, body=body
+                        )
+                        asked += 1
+                        if role is None or (role == "monitor" and token):
+                            assert status == 200, (method, path, token)
+                        else:
+                            assert status == (403 if token else 401), (method, path, token)
+    assert asked > 100
+
+
+def test_the_page_has_one_origin_and_tells_browsers_to_load_nothing_from_elsewhere(
+    stack: Stack,
+) -> None:
+    gateway = stack.containers("qr-gateway")[0]
+
+    status, headers, body = stack.request(gateway, "GET", "/", token=None)
+    loaded, script, _ = stack.request(gateway, "GET", "/app.js", token=None)
+    through, stats = stack.ask(gateway, "GET", "/v1/stats")
+
+    assert (status, loaded, through) == (200, 200, 200)
+    assert headers.get_content_type() == "text/html"
+    assert script.get_content_type() == "text/javascript"
+    assert b"app.js" in body
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "instances" in stats
 
 
 def test_what_is_sent_to_either_replica_is_in_the_tree_and_both_indexers_work(stack: Stack) -> None:
@@ -174,6 +218,13 @@ def test_logs_hold_no_patient_data(stack: Stack) -> None:
     assert "instance_stored" in logs
     for patient in (IN_THE_PACS, *SENT):
         assert patient.patient_id not in logs
+
+
+def _role(operation: dict[str, Any]) -> str | None:
+    """Return the role that an operation of an OpenAPI document needs; None if it answers anyone."""
+    needs = operation.get("security") or [{}]
+    roles = needs[0].get("token", ())
+    return str(roles[0]) if roles else None
 
 
 def _count(stack: Stack) -> int:
