@@ -6,7 +6,7 @@ The same graph for every order and any repetition of the headers it is made from
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from dicomcore.header import header_to_json
@@ -105,6 +105,11 @@ class ReferenceGraph:
         """Return the SOP Instance UIDs that a header of this graph stands for: mostly its own."""
         own = header.ref.sop_instance_uid
         return self._stacks.get(own, (own,))
+
+    @property
+    def several(self) -> Set[str]:
+        """SOP Instance UIDs of which different headers were given."""
+        return frozenset(uid for uid, count in self._versions.items() if count > 1)
 
     def versions(self, uid: str) -> int:
         """Return how many different headers were given for this SOP Instance UID."""

@@ -30,7 +30,7 @@ class Branches:
 
     def __init__(self, graph: ReferenceGraph, conflicts: Collection[str]) -> None:
         self.graph = graph
-        self._conflicts = conflicts
+        self._conflicts = frozenset(graph.several).union(conflicts)
         self._placed: set[str] = set()
 
     def unplaced(self, *kinds: Kind) -> Sequence[InstanceHeader]:
@@ -40,7 +40,7 @@ class Branches:
 
     def in_conflict(self, uid: str) -> bool:
         """Return whether different versions of an instance exist."""
-        return uid in self._conflicts or self.graph.versions(uid) > 1
+        return uid in self._conflicts
 
     def leaf(self, header: InstanceHeader) -> Leaf:
         """Return the node of one instance."""
@@ -199,7 +199,7 @@ class Branches:
             number_referenced=len(referenced),
             missing_uids=tuple(u for u in referenced if self.graph.header(u) is None),
             by_frame=by_frame,
-            conflicts=sum(self.in_conflict(u) for u in uids),
+            conflicts=len(self._conflicts.intersection(uids)),
         )
 
 

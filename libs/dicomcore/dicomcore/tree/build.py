@@ -123,7 +123,9 @@ def _flat(branches: Branches) -> tuple[FlatSeries, ...]:
 
 
 def _instances(branches: Branches, series: Iterable[InstanceHeader]) -> Iterable[FlatInstance]:
-    labels = {uid: label_of(header) for header in series for uid in branches.graph.uids(header)}
+    labels: dict[str, str] = {}
+    for header in series:  # one header may stand for ten thousand images
+        labels.update(dict.fromkeys(branches.graph.uids(header), label_of(header)))
     return (FlatInstance(uid, labels[uid], branches.in_conflict(uid)) for uid in sorted(labels))
 
 

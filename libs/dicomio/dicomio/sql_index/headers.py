@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence, Set
 from dataclasses import fields, replace
+
+from pydantic_core import from_json
 
 from dicomcore.errors import InvalidRequest, Unreadable
 from dicomcore.header import header_from_json, header_to_json
@@ -60,7 +62,7 @@ def unpack_headers(blob: bytes, uids: Sequence[str]) -> Iterator[InstanceHeader]
 
 
 def unpack_stacks(
-    blob: bytes, uids: Sequence[str], apart: Collection[str]
+    blob: bytes, uids: Sequence[str], apart: Set[str]
 ) -> tuple[list[InstanceHeader], list[Stack]]:
     """Return the headers as they are wanted for a tree: images as stacks, the others one by one.
 
@@ -75,9 +77,11 @@ def unpack_stacks(
         Not what `pack_headers` wrote, or of other instances.
     """
     makers, each = _opened(blob, len(uids))
+    images = [isinstance(maker(_BLANK, None).details, ImageDetails) for maker in makers]
+    if images == [True] and apart.isdisjoint(uids):
+        return [], [Stack(makers[0](InstanceUID(uids[0]), None), tuple(uids))]
     single: list[InstanceHeader] = []
     stacked: dict[int, list[str]] = {}
-    images = [isinstance(maker(_BLANK, None).details, ImageDetails) for maker in makers]
     for uid, (number, instance_number) in zip(uids, each, strict=True):
         if images[number] and uid not in apart:
             stacked.setdefault(number, []).append(uid)
@@ -110,7 +114,7 @@ def _opened(blob: bytes, count: int) -> tuple[Sequence[_Maker], Sequence[Numbere
 
 def _read(blob: bytes, count: int) -> tuple[Sequence[str], Sequence[Numbered]]:
     try:
-        written, each = json.loads(zlib.decompress(blob))
+        written, each = from_json(zlib.decompress(blob))
     except (zlib.error, ValueError) as exc:
         raise Unreadable("not packed headers", size_bytes=len(blob)) from exc
     if len(each) != count:

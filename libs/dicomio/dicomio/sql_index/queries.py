@@ -85,18 +85,22 @@ def for_tree(connection: Connection, patient_id: str) -> Stored:
     """Return a patient's segments, and the SOP Instance UIDs in them, without facts of versions."""
     found = rows(
         connection,
-        "SELECT i.id, i.sop_uid, i.series FROM patient p JOIN study t ON t.patient = p.id"
-        " JOIN series s ON s.study = t.id JOIN instance i ON i.series = s.id"
-        " WHERE p.patient_id = ?",
+        "SELECT s.id FROM patient p JOIN study t ON t.patient = p.id"
+        " JOIN series s ON s.study = t.id WHERE p.patient_id = ? ORDER BY s.id",
         storable(patient_id),
     )
-    segments = _segments(connection, sorted({row[2] for row in found}))
-    return Stored({}, segments, {row[0]: row[1] for row in found})
+    series_ids = [row[0] for row in found]
+    uids: dict[int, str] = {}
+    for one in series_ids:  # one by one: PostgreSQL's rows are taken on the loop
+        uids.update(rows(connection, "SELECT id, sop_uid FROM instance WHERE series = ?", one))
+    return Stored({}, _segments(connection, series_ids), uids)
 
 
 def headers(stored: Stored) -> tuple[list[InstanceHeader], list[Stack]]:
     """Return what a tree is made of: images in stacks, one header for each other version."""
-    several = {uid for uid, count in Counter(stored.uids.values()).items() if count > 1}
+    several: set[str] = set()
+    if len(set(stored.uids.values())) < len(stored.uids):
+        several = {uid for uid, count in Counter(stored.uids.values()).items() if count > 1}
     single: list[InstanceHeader] = []
     stacks: list[Stack] = []
     for blob, packed in stored.segments:

@@ -6,7 +6,9 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
+from pydantic_core import from_json
 from sqlalchemy import Connection
 
 from dicomcore.columns import Packed, columns_of, packed
@@ -142,8 +144,4 @@ def pack_ids(ids: Sequence[int]) -> bytes:
 
 def unpack_ids(blob: bytes) -> tuple[int, ...]:
     """Return the ids that `pack_ids` wrote."""
-    ids, last = [], 0
-    for step in json.loads(zlib.decompress(blob)):
-        last += step
-        ids.append(last)
-    return tuple(ids)
+    return tuple(accumulate(from_json(zlib.decompress(blob))))
