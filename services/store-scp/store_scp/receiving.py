@@ -88,6 +88,11 @@ class DataSetIntake:
         self._release = lambda: _unmap(view, mapped)
         return view
 
+    @property
+    def sha256(self) -> str:
+        """The digest of what `end` returned; empty: there is none."""
+        return "" if self._digest is None or not self._size else self._digest.hexdigest()
+
     def received(
         self, command: Command, context: AcceptedContext, data: Buffer, calling_ae_title: str
     ) -> Received:
@@ -106,7 +111,7 @@ class DataSetIntake:
             transfer_syntax_uid=context.transfer_syntax,
             data=data,
             calling_ae_title=calling_ae_title,
-            sha256="" if self._digest is None or not self._size else self._digest.hexdigest(),
+            sha256=self.sha256,
         )
 
     def release(self) -> None:

@@ -10,15 +10,13 @@ from ssl import SSLContext
 from dicomcore.errors import PeerRefused, PeerUnavailable
 from dicomcore.walk import Buffer
 from dicomio.pacs import negotiation, pdu
-from dicomio.pacs.commands import Command
 from dicomio.pacs.contexts import Context
+from dicomio.pacs.memory import MemorySink
 from dicomio.pacs.negotiation import AcceptedContext
 from dicomio.pacs.peer import Peer
-from dicomio.pacs.reassembly import MalformedMessage, Message, Reassembly, Source
+from dicomio.pacs.reassembly import MalformedMessage, Message, Reassembly
 from dicomio.pacs.wire import Wire, connect
 
-_AHEAD_BYTES = 4 * 1024 * 1024
-"""At most so much more memory than has been needed is taken for a data set that is coming."""
 RELEASE_TIMEOUT_S = 5.0
 _ABORT_TIMEOUT_S = 1.0
 _LONGEST_PDU = 16 * 1024 * 1024
@@ -81,7 +79,8 @@ class Association:
         self._proposed = contexts
         self._agreed = negotiation.Accepted({}, 0)
         self._complete: deque[Message] = deque()
-        self._reassembly = Reassembly(_Memory(peer.max_data_set_bytes))
+        self._sink = MemorySink(peer.max_data_set_bytes, self._transfer_syntax)
+        self._reassembly = Reassembly(self._sink)
 
     def negotiate(self, request: bytes, waiting: Callable[[], None]) -> None:
         """Send an A-ASSOCIATE-RQ and take the answer."""
@@ -109,6 +108,10 @@ class Association:
     def accepted(self, context_id: int) -> AcceptedContext | None:
         """Return the accepted context with this ID."""
         return self._agreed.contexts.get(context_id)
+
+    def give_back(self, message: Message) -> None:
+        """Let the memory of a message's data set be used again; nobody may use it any more."""
+        self._sink.give_back(message.data)
 
     def send(self, context_id: int, command: bytes, data: Buffer = b"") -> None:
         """Send one message, in large writes: small ones would wait for each other's answer."""
@@ -157,6 +160,10 @@ class Association:
                 if kind == pdu.RELEASE_RQ:  # both asked at once: PS3.8 7.2.2.7
                     self._wire.send(pdu.release_reply())
 
+    def _transfer_syntax(self, context_id: int) -> str:
+        context = self.accepted(context_id)
+        return "" if context is None else context.transfer_syntax
+
     def _read_pdu(self, waiting: Callable[[], None]) -> tuple[int, memoryview]:
         kind, length = self._read_header(waiting)
         return kind, self._wire.take(length, waiting)
@@ -187,31 +194,3 @@ def _abort(wire: Wire) -> None:
     wire.timeout_s = _ABORT_TIMEOUT_S
     with contextlib.suppress(PeerUnavailable, PeerRefused):
         wire.send(pdu.abort())
-
-
-class _Memory:
-    """Data sets in memory, each in its own, so that whoever gets one may keep it."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self._data = bytearray()
-        self._used = 0
-
-    def begin(self, context_id: int, command: Command) -> None:  # noqa: ARG002 - the sink's form
-        # slices of one series have one size
-        self._data = bytearray(min(self._used, _AHEAD_BYTES))
-        self._used = 0
-
-    def take(self, source: Source, length: int) -> None:
-        start, end = self._used, self._used + length
-        if end > self._limit_bytes:
-            raise MalformedMessage("a data set above the limit")
-        if end > len(self._data):
-            self._data += bytes(max(length, min(len(self._data), _AHEAD_BYTES)))
-        with memoryview(self._data) as view, view[start:end] as fragment:
-            source.take_into(fragment)
-        self._used = end
-
-    def end(self) -> Buffer:
-        del self._data[self._used :]
-        return self._data

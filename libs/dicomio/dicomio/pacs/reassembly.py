@@ -45,6 +45,11 @@ class Sink(Protocol):
         """Return the whole data set; the sink may use the buffer again at the next `begin`."""
         ...
 
+    @property
+    def sha256(self) -> str:
+        """What `dicomcore.landing.digest` gave after what `end` returned; empty: not computed."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -54,6 +59,8 @@ class Message:
     command: Command
     data: Buffer = field(default=b"", repr=False)
     """The encoded data set; empty if there is none."""
+    sha256: str = ""
+    """Of the instance, hexadecimal, where it was computed while the data set came."""
 
 
 class Reassembly:
@@ -135,4 +142,4 @@ class Reassembly:
             return None
         _, command = self._awaiting
         self._awaiting = None
-        return Message(context_id, command, self._sink.end())
+        return Message(context_id, command, self._sink.end(), self._sink.sha256)

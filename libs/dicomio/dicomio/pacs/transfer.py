@@ -166,8 +166,10 @@ class _Course:
                 transfer_syntax_uid=context.transfer_syntax,
                 data=message.data,
                 calling_ae_title=self._peer.ae_title,
+                sha256=message.sha256,
             )
             status = self._store(received)
+            association.give_back(message)
         response: dict[int, int | str] = {
             commands.AFFECTED_SOP_CLASS_UID: request.text(commands.AFFECTED_SOP_CLASS_UID),
             commands.COMMAND_FIELD: commands.C_STORE_RQ | commands.RESPONSE,

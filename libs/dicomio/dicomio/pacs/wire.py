@@ -81,7 +81,7 @@ class Wire:
     def send(self, data: bytes) -> None:
         """Send all of `data`; `PeerUnavailable` if the peer takes none for `timeout_s`."""
         with mapped_errors(self._peer):
-            self._sock.settimeout(self.timeout_s)
+            self._within(self.timeout_s)
             self._sock.sendall(data)
 
     def send_parts(self, parts: Sequence[Buffer]) -> None:
@@ -94,7 +94,7 @@ class Wire:
             not known.
         """
         with mapped_errors(self._peer):
-            self._sock.settimeout(self.timeout_s)
+            self._within(self.timeout_s)
             for block in _blocks(parts):
                 if self._gathers:
                     self._send_gathered(block)
@@ -131,7 +131,7 @@ class Wire:
             self._waiting()
             with mapped_errors(self._peer):
                 try:
-                    self._sock.settimeout(POLL_S)
+                    self._within(POLL_S)
                     received = self._sock.recv_into(target)
                 except TimeoutError:
                     if time.monotonic() >= deadline:
@@ -141,6 +141,10 @@ class Wire:
             if received == 0:
                 raise PeerUnavailable("the peer closed the connection", peer=self._peer.name)
             return received
+
+    def _within(self, timeout_s: float) -> None:
+        if self._sock.gettimeout() != timeout_s:  # to set it is a system call
+            self._sock.settimeout(timeout_s)
 
     def _acknowledge_now(self) -> None:
         # Peers write a response, a command set and a data set one after another with Nagle's
