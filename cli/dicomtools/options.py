@@ -123,6 +123,10 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
     return folded[close[0]] if close else None
 
 
+_TWO_DASHES = "\0--"
+"""Stands for the value `--`, which argparse would throw away; no word of a command line holds NUL."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override] # argparse: NoReturn by exit
         raise CommandProblem(f"{self.prog}: {message}")
@@ -146,7 +150,7 @@ class _Once(argparse.Action):
 def _add(parser: argparse.ArgumentParser, option: Option) -> None:
     def typed(text: str) -> Value:
         try:
-            return parse_value(option, text)
+            return parse_value(option, "--" if text == _TWO_DASHES else text)
         except ValueError as exc:
             raise argparse.ArgumentTypeError(str(exc)) from exc
 
@@ -191,7 +195,8 @@ def _joined(command: Command, words: Sequence[str]) -> list[str]:
             waiting = word if kind not in (None, Kind.FLAG) else ""
         else:
             many = kind is Kind.MANY and not rest.startswith("-")
-            joined += [head, rest] if many else [f"{head}={rest}"]
+            value = _TWO_DASHES if rest == "--" else rest
+            joined += [head, rest] if many else [f"{head}={value}"]
             waiting = ""
     return joined
 

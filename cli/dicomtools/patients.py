@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from dicomcore.naming import folder_name, folder_names, numbered
 from dicomtools.problems import CommandProblem
 
 MAX_LENGTH = 64
 _SEPARATOR = re.compile(r"(?<!\\);")
-_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ def parse_patients(text: str) -> list[Patient]:
         return [Patient(patient_ids[0], "")]
     return [
         Patient(patient_id, folder)
-        for patient_id, folder in zip(patient_ids, _folders(patient_ids), strict=True)
+        for patient_id, folder in zip(patient_ids, folder_names(patient_ids), strict=True)
     ]
 
 
@@ -66,16 +64,17 @@ def renamed(patients: Sequence[Patient], new_id: str, new_name: str) -> list[Pat
     """
     if len(patients) == 1:
         return [replace(patients[0], new_patient_id=new_id, new_patient_name=new_name)]
-    digits = max(2, len(str(len(patients))))
-    suffixes = [f"-{place:0{digits}}" for place in range(1, len(patients) + 1)]
+    count = len(patients)
     return [
         replace(
             patient,
-            folder=folder_name(new_id + suffix),
-            new_patient_id=new_id + suffix,
-            new_patient_name=new_name + suffix,
+            folder=folder_name(patient_id),
+            new_patient_id=patient_id,
+            new_patient_name=patient_name,
         )
-        for patient, suffix in zip(patients, suffixes, strict=True)
+        for patient, patient_id, patient_name in zip(
+            patients, numbered(new_id, count), numbered(new_name, count), strict=True
+        )
     ]
 
 
@@ -100,31 +99,3 @@ def check_patient_id(patient_id: str) -> None:
         )
     if len(patient_id) > MAX_LENGTH:
         raise CommandProblem(f"A patient ID has at most {MAX_LENGTH} characters.")
-
-
-def folder_name(patient_id: str) -> str:
-    """Return a name that every file system takes; two IDs never share one, but for upper case.
-
-    A name that had to be changed carries a part of the ID's digest, so that `A/1` and `A:1` stay
-    apart.
-    """
-    name = _NOT_IN_NAMES.sub("_", patient_id).rstrip(". ")
-    if name.startswith(".") or _RESERVED.fullmatch(name):
-        name = f"_{name}"
-    return name if name and name == patient_id else f"{name or '_'}-{_digest(patient_id)}"
-
-
-def _folders(patient_ids: Sequence[str]) -> list[str]:
-    """Return a folder for each; IDs that differ only in case get the digest as well (Windows)."""
-    folded = [folder_name(patient_id).casefold() for patient_id in patient_ids]
-    return [
-        folder_name(patient_id)
-        if folded.count(name) == 1
-        else f"{folder_name(patient_id)}-{_digest(patient_id)}"
-        for patient_id, name in zip(patient_ids, folded, strict=True)
-    ]
-
-
-def _digest(patient_id: str) -> str:
-    # A word on the command line that is not UTF-8 comes with lone surrogates.
-    return hashlib.sha256(patient_id.encode(errors="surrogatepass")).hexdigest()[:8]

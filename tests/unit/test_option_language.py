@@ -140,3 +140,11 @@ def test_a_typed_value_is_no_part_of_the_error_that_a_log_would_print() -> None:
 
     assert "CANARY" in problem.value.words
     assert "CANARY" not in str(problem.value)
+
+
+@pytest.mark.parametrize("value", ["--", "--force", "-h", "=", ":", "a=b:c", "--planId=x"])
+def test_a_value_behind_its_option_is_that_value_whatever_it_looks_like(value: str) -> None:
+    for name in ("--patientId", "--machineMapping"):
+        given_ = parse_command_line(COMMAND, [f"{name}={value}"])
+        wanted: Value = (value,) if name == "--machineMapping" else value
+        assert given_ == {name.removeprefix("--"): wanted}

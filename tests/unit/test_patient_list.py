@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicomtools.patients import check_patient_id, folder_name, parse_patients
+from dicomcore.naming import folder_name
+from dicomtools.patients import check_patient_id, parse_patients
 from dicomtools.problems import CommandProblem
 
 IDS = st.text(min_size=1, max_size=20).map(str.strip).filter(lambda t: t and "\\" not in t)

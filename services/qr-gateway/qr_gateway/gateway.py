@@ -22,6 +22,7 @@ from dicomio.jobs.options import Metrics, WorkerOptions
 from dicomio.jobs.records import Records
 from dicomio.jobs.worker import Worker
 from dicomio.peers import Peers
+from qr_gateway.batch_routes import BatchRoutes
 from qr_gateway.peer_routes import PeerRoutes
 from qr_gateway.retrieval import executor
 from qr_gateway.retrieval.kind import RETRIEVAL
@@ -98,6 +99,7 @@ class Gateway:
             *PeerRoutes(parts.peers, self._clients, self._queries).routes(),
             *RetrievalRoutes(parts.peers, JobDesk(Ledger(retrievals), parts.bus)).routes(),
             *SendRoutes(parts.peers, JobDesk(Ledger(sends), parts.bus)).routes(),
+            *BatchRoutes().routes(),
         )
         self._retrievals = Worker(
             parts.bus,

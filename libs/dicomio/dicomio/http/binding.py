@@ -85,6 +85,8 @@ async def _body(route: AnyRoute, request: web.Request) -> BaseModel:
     if request.content_type != "application/json":
         # also what keeps a page of another origin out: a form cannot send this type
         raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be application/json")
+    if route.body_bytes > request.client_max_size:
+        request = request.clone(client_max_size=route.body_bytes)
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             raw = await request.read()

@@ -116,9 +116,18 @@ class HttpProblem(Exception):
 
 
 def problem_of(error: DicomToolsError, *, request_id: str) -> Problem:
-    """Return the problem of an error of ours: its sentence and its facts."""
+    """Return the problem of an error of ours: its sentence and its facts.
+
+    A fact named `pointer` is the place in the body that the error is about.
+    """
     answer = answer_to(type(error))
     facts: dict[str, Fact] = dict(error.facts)
+    pointer = facts.pop("pointer", None)
+    fields = (
+        (FieldProblem(where="body", pointer=pointer, problem=error.sentence),)
+        if isinstance(pointer, str)
+        else ()
+    )
     return Problem(
         type=TYPE_PREFIX + answer.slug,
         title=answer.status.phrase,
@@ -126,6 +135,7 @@ def problem_of(error: DicomToolsError, *, request_id: str) -> Problem:
         detail=error.sentence,
         request_id=request_id,
         facts=facts,
+        errors=fields,
     )
 
 

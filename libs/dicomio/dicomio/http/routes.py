@@ -92,6 +92,8 @@ class Route(Generic[P, Q, B]):
     """Statuses of problems worth a line in the documentation; all others are `default`."""
     quiet: bool = False
     """Whether its canonical log line is `debug`: probes."""
+    body_bytes: int = 0
+    """The largest body, where that of the application (`Access.max_body_bytes`) is too little."""
     recognises: bool = False
     """Of a route that answers anyone: a caller who presents a token is identified all the same."""
 
