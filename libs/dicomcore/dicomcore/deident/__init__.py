@@ -1,6 +1,7 @@
 """De-identification by PS3.15 Annex E: table-driven, keyed, verified."""
 
 from dicomcore.deident.byte_finder import RulesOut
+from dicomcore.deident.encrypted import Seal, Unseal, recovered
 from dicomcore.deident.engine import DeidentifiedObject, Deidentifier
 from dicomcore.deident.identifiers import (
     IdentifierCollector,
@@ -28,11 +29,14 @@ __all__ = [
     "Profile",
     "Pseudonym",
     "RulesOut",
+    "Seal",
+    "Unseal",
     "Verifier",
     "burned_in",
     "collect_identifiers",
     "parse_options",
     "parse_profile",
+    "recovered",
     "reference_findings",
     "shipped_profile",
 ]

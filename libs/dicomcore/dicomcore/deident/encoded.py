@@ -14,11 +14,12 @@ IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 _GE_BIG_ENDIAN_PIXELS = "1.2.840.113619.5.2"
-_UNCOMPRESSED = {
+UNCOMPRESSED = {
     Encoding(implicit_vr=True, little_endian=True): IMPLICIT_LITTLE,
     Encoding(implicit_vr=False, little_endian=True): EXPLICIT_LITTLE,
     Encoding(implicit_vr=False, little_endian=False): EXPLICIT_BIG,
 }
+"""Transfer Syntax UID by encoding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,12 @@ def _true_syntax(announced: str, encoding: Encoding) -> str:
         The bytes are in no transfer syntax (big endian with implicit VRs), or what is announced is no
         UID.
     """
-    plain = _UNCOMPRESSED.get(encoding)
+    plain = UNCOMPRESSED.get(encoding)
     if plain is None:
         raise Unreadable("implicit VRs in big endian are no transfer syntax")
     if announced == _GE_BIG_ENDIAN_PIXELS and plain == IMPLICIT_LITTLE:
         return announced
-    if not announced or announced in _UNCOMPRESSED.values() or plain != EXPLICIT_LITTLE:
+    if not announced or announced in UNCOMPRESSED.values() or plain != EXPLICIT_LITTLE:
         return plain
     if uid_or_none(announced) is None:
         raise Unreadable("transfer syntax is no UID", length=len(announced))

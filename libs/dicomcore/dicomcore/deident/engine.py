@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from dicomcore.deident.descriptors import TextCleaner
 from dicomcore.deident.encoded import Encoded, open_encoded
+from dicomcore.deident.encrypted import Seal, with_encrypted
 from dicomcore.deident.handlers import HANDLERS, SPECIAL
 from dicomcore.deident.identifiers import KnownIdentifiers
 from dicomcore.deident.identity import PatientIdentity, pseudonym_of
@@ -71,9 +72,12 @@ class Deidentifier:
         key: bytes,
         identity: PatientIdentity,
         known: KnownIdentifiers,
+        *,
+        seal: Seal | None = None,
     ) -> None:
         self.options = legal(options)
         self._profile = profile
+        self._seal = seal
         self._rules = Rules(profile, self.options)
         self._tables: dict[Encoding, Tables] = {}
         self._provenance: dict[Encoding, list[tuple[int, bytes]]] = {}
@@ -118,9 +122,10 @@ class Deidentifier:
         rewrite.top_level(opened.start, place, self._written(opened.encoding))
         ref = _new_ref(rewrite.found)
         header = part10_header(sop_class_uid, ref.sop_instance_uid, opened.transfer_syntax_uid)
-        parts = joined([header, *rewrite.out.parts])
-        if opened.deflated:
-            parts = (header, _deflated(rewrite.out.parts))
+        body = rewrite.out.parts
+        if self._seal is not None:
+            body = with_encrypted(opened, body, self._seal)
+        parts = (header, _deflated(body)) if opened.deflated else joined([header, *body])
         return DeidentifiedObject(
             parts, ref, sop_class_uid, opened.transfer_syntax_uid, sum(map(len, parts))
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dicomcore.deident.dates import shifted, valid
+from dicomcore.deident.encrypted import ENCRYPTED_ATTRIBUTES
 from dicomcore.deident.provenance import PATIENT_ID, WRITTEN
 from dicomcore.deident.rewrite import IMPLICIT, Creator, Rewrite
 from dicomcore.deident.rules import Operation, Rule, private_rule, safe_private
@@ -202,6 +203,8 @@ HANDLERS: Mapping[Operation, Handler] = {
 
 SPECIAL: Mapping[int, Handler] = {
     **dict.fromkeys(WRITTEN, _remove),
+    # whom another de-identification has sealed it to, and what it is, cannot be known
+    ENCRYPTED_ATTRIBUTES: _remove,
     **dict.fromkeys(_IDENTITY, _identity),
     PATIENT_ID: _patient_id,
 }

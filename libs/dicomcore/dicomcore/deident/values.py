@@ -91,6 +91,12 @@ def encode_item(item: Item, encoding: Encoding) -> bytes:
     return _item(item, encoding)
 
 
+def item_of(content: bytes, encoding: Encoding) -> bytes:
+    """Return an item that holds encoded elements."""
+    order = "<" if encoding.little_endian else ">"
+    return struct.pack(order + "HHL", 0xFFFE, 0xE000, len(content)) + content
+
+
 def encode_element(tag: int, vr: bytes, value: bytes, encoding: Encoding) -> bytes:
     """Return an encoded element with a defined length; the value is padded already."""
     order = "<" if encoding.little_endian else ">"
@@ -109,9 +115,7 @@ def padded(text: str, vr: bytes) -> bytes:
 
 
 def _item(item: Item, encoding: Encoding) -> bytes:
-    order = "<" if encoding.little_endian else ">"
-    content = b"".join(_attribute(tag, value, encoding) for tag, value in item)
-    return struct.pack(order + "HHL", 0xFFFE, 0xE000, len(content)) + content
+    return item_of(b"".join(_attribute(tag, value, encoding) for tag, value in item), encoding)
 
 
 def _attribute(tag: int, value: str | Sequence[Item], encoding: Encoding) -> bytes:

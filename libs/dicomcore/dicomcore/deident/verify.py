@@ -11,6 +11,7 @@ from functools import lru_cache
 from dicomcore.deident.byte_finder import MIN_BYTES, ByteFinder, RulesOut
 from dicomcore.deident.elements import Path, Seen, walk
 from dicomcore.deident.encoded import Encoded, open_encoded
+from dicomcore.deident.encrypted import ENCRYPTED_CONTENT, is_enveloped
 from dicomcore.deident.identifiers import Finder, KnownIdentifiers
 from dicomcore.deident.rules import SPECIFIC_CHARACTER_SET
 from dicomcore.deident.types import AttributeType, attribute_type, iod_of
@@ -48,6 +49,8 @@ class Fault(StrEnum):
     """An attribute of type 1 or 2 that the original had is gone, or its value is."""
     REFERENCES = "references"
     """The references are not those of the original under new UIDs."""
+    NOT_SEALED = "not_sealed"
+    """What should be encrypted attributes is no CMS EnvelopedData."""
     NOT_DECLARED = "not_declared"
     """Patient Identity Removed (0012,0062) is not YES."""
 
@@ -101,14 +104,13 @@ class Verifier:
         # before the data set: the preamble, and what file meta information says
         if self._bytes.contains(output, 0, after.opened.start or _HEAD):
             yield Finding(Fault.IDENTIFIER, "0002")
-        data, charset, holds = after.opened.data, b"", self._bytes.contains
+        data, charset = after.opened.data, b""
         for seen in after.elements:
             vr = seen.vr
             if vr not in TEXT:
                 if vr == b"SQ":
                     continue
-                if seen.stop - seen.start >= MIN_BYTES and holds(data, seen.start, seen.stop):
-                    yield Finding(Fault.IDENTIFIER, _where(seen))
+                yield from self._in_bytes(seen, data)
                 if vr in BINARY:
                     continue
             value = data[seen.start : seen.stop]
@@ -116,6 +118,14 @@ class Verifier:
                 charset = value
             if value and self._identifies(seen, value, charset):
                 yield Finding(Fault.IDENTIFIER, _where(seen))
+
+    def _in_bytes(self, seen: Seen, data: bytes) -> Iterator[Finding]:
+        size = seen.stop - seen.start
+        # what is sealed is searched as well: who issued a recipient's certificate is readable in it
+        if size >= MIN_BYTES and self._bytes.contains(data, seen.start, seen.stop):
+            yield Finding(Fault.IDENTIFIER, _where(seen))
+        if seen.tag == ENCRYPTED_CONTENT and not is_enveloped(data[seen.start : seen.stop]):
+            yield Finding(Fault.NOT_SEALED, _where(seen))
 
     def _identifies(self, seen: Seen, value: bytes, charset: bytes) -> bool:
         vr = seen.vr
