@@ -17,7 +17,7 @@ import tomllib
 import venv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ IMAGES = ("store-scp", "indexer", "qr-gateway", "cli")
 SOURCES = ("pypi", "osv")
 """Of known vulnerabilities, in this order: who does not answer is followed by the next one."""
 TIMEOUT_S = 300
+LONGEST = timedelta(days=92)
+"""That a vulnerability may be accepted for."""
 
 
 def main(folder: Path) -> int:
@@ -46,7 +48,8 @@ def main(folder: Path) -> int:
             return 0
         written = [write_bill(tools, folder, image, names) for image, names in shipped.items()]
         report = ask(tools, Path(place))
-    found = judge(report, set().union(*shipped.values()), accepted(ACCEPTED), _today())
+    today = datetime.now(UTC).date()
+    found = judge(report, set().union(*shipped.values()), accepted(ACCEPTED, today), today)
     for line in found.lines():
         print(f"supply chain: {line}")
     return 0 if all(written) and not found.blocking else 1
@@ -156,12 +159,14 @@ def judge(
     return Verdict(blocking, told, looked_up, unknown)
 
 
-def accepted(path: Path) -> dict[str, Any]:
-    """Return the exceptions by their IDs; each has a package, a reason and an end."""
+def accepted(path: Path, today: date) -> dict[str, Any]:
+    """Return the exceptions by their IDs; each has a package, a reason and an end that is near."""
     exceptions = tomllib.loads(path.read_text())
     for name, one in exceptions.items():
         if set(one) != {"package", "reason", "until"} or not one["reason"].strip():
             sys.exit(f"{path.name}: {name} needs package, reason and until, and nothing else")
+        if one["until"] - today > LONGEST:
+            sys.exit(f"{path.name}: {name} is accepted for longer than three months")
     return exceptions
 
 
@@ -184,10 +189,6 @@ def _run(command: list[Any]) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0
-
-
-def _today() -> date:
-    return datetime.now(UTC).date()
 
 
 if __name__ == "__main__":

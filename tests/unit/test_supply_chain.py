@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -92,8 +92,16 @@ def test_an_image_has_what_its_extra_brings_along_and_no_tool_of_the_tests(
 
 
 def test_an_exception_without_reason_or_end_is_refused(chain: ModuleType, tmp_path: Path) -> None:
-    assert chain.accepted(chain.ACCEPTED) is not None
+    # for as long as one of them has not expired, three months at most, this is what CI does
+    assert all(
+        one["until"] for one in chain.accepted(chain.ACCEPTED, datetime.now(UTC).date()).values()
+    )
     path = tmp_path / "accepted.toml"
+    path.write_text('[CVE-1]\npackage = "a"\nreason = "r"\nuntil = 2027-02-23\n')
+    assert set(chain.accepted(path, TODAY)) == {"CVE-1"}
+    path.write_text('[CVE-1]\npackage = "a"\nreason = "r"\nuntil = 2027-02-24\n')
+    with pytest.raises(SystemExit, match="longer than three months"):
+        chain.accepted(path, TODAY)
     for text in (
         '[CVE-1]\npackage = "a"\nuntil = 2027-01-01\n',
         '[CVE-1]\npackage = "a"\nreason = " "\nuntil = 2027-01-01\n',
@@ -101,4 +109,4 @@ def test_an_exception_without_reason_or_end_is_refused(chain: ModuleType, tmp_pa
     ):
         path.write_text(text)
         with pytest.raises(SystemExit, match="needs package, reason and until"):
-            chain.accepted(path)
+            chain.accepted(path, TODAY)
