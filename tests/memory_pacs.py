@@ -54,6 +54,10 @@ class MemoryPacs:
         self.requests: list[TransferRequest] = []
         self.sent: list[str] = []
         self.finds = 0
+        self.received: dict[str, bytes] = {}
+        """What was stored here, in order: data sets by SOP Instance UID."""
+        self.refused: set[str] = set()
+        """SOP Instance UIDs that are not taken."""
 
     def echo(self) -> float:
         return 0.0
@@ -134,7 +138,13 @@ class MemoryPacs:
             except DicomToolsError as exc:
                 answered(instance, StoreOutcome(stored=False, problem=exc.sentence))
                 continue
+            if instance.sop_instance_uid in self.refused:
+                answered(
+                    instance, StoreOutcome(stored=False, statuses=(0xA900,), problem="refused")
+                )
+                continue
             self._encoded[instance.sop_instance_uid] = data
+            self.received[instance.sop_instance_uid] = data
             syntax = instance.transfer_syntax_uid
             answered(instance, StoreOutcome(True, (0,), "", "", syntax, len(data)))
 

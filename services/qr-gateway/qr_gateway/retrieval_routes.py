@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dicomcore.catalogue import exact
 from dicomcore.errors import InvalidRequest
-from dicomio.http import AnyRoute, Role
+from dicomio.http import AnyRoute, Call, Nothing, Role
 from dicomio.jobs.desk import JobDesk
 from dicomio.jobs.record import Job
 from dicomio.jobs.routes import JobRoutes, Words
@@ -68,7 +68,9 @@ class RetrievalRoutes(JobRoutes[RetrievalRequest, Report, RetrievalOrder]):
             ),
         )
 
-    async def submit(self, order: RetrievalOrder, key: str) -> Job[RetrievalRequest]:
+    async def submit(
+        self, call: Call[Nothing, Nothing, RetrievalOrder], key: str
+    ) -> Job[RetrievalRequest]:
         """Check an order and write the job.
 
         Raises
@@ -78,6 +80,7 @@ class RetrievalRoutes(JobRoutes[RetrievalRequest, Report, RetrievalOrder]):
         InvalidRequest
             A wildcard in the Patient ID, or nowhere for C-MOVE to deliver to.
         """
+        order = call.body
         peer = self._peers[order.peer]
         exact(order.patient_id)
         if order.method == "move" and peer.move_destination is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dicomio.http import AnyRoute, Role
+from dicomio.http import AnyRoute, Call, Nothing, Role
 from dicomio.jobs.desk import JobDesk
 from dicomio.jobs.record import Job
 from dicomio.jobs.routes import JobRoutes, Words
@@ -65,8 +65,9 @@ class SendRoutes(JobRoutes[SendRequest, SendingReport, SendOrder]):
             ),
         )
 
-    async def submit(self, order: SendOrder, key: str) -> Job[SendRequest]:
+    async def submit(self, call: Call[Nothing, Nothing, SendOrder], key: str) -> Job[SendRequest]:
         """Check an order and write the job; `NotFound` for an unknown peer."""
+        order = call.body
         self._peers[order.peer]
         return await self._desk.submit(order.peer, order.request(), key=key)
 

@@ -28,7 +28,7 @@ def act_of_end(kind: JobKind[Q, R], job: Job[Q]) -> Act:
         outcome=outcome,
         actors=(
             Actor("urn:dicomtools:service", kind.service),
-            Actor("urn:dicomtools:peer", job.peer, requestor=False),
+            *([Actor("urn:dicomtools:peer", job.peer, requestor=False)] if job.peer else []),
         ),
         reason=job.state.value,
         patient_ids=(patient_id,) if isinstance(patient_id, str) and patient_id else (),

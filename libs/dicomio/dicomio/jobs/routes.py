@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
+from dicomcore.errors import NotFound
 from dicomio.http import (
     EVENT_STREAM,
     AnyRoute,
@@ -23,6 +24,7 @@ from dicomio.http import (
 from dicomio.jobs.desk import JobDesk
 from dicomio.jobs.kind import Q, R
 from dicomio.jobs.record import Job
+from dicomio.jobs.records import Snapshot
 from dicomio.jobs.views import Following, JobPath, Listing, part_of
 
 B = TypeVar("B", bound=BaseModel)
@@ -68,13 +70,18 @@ class JobRoutes(ABC, Generic[Q, R, B]):
         self._desk = desk
 
     @abstractmethod
-    async def submit(self, order: B, key: str) -> Job[Q]:
+    async def submit(self, call: Call[Nothing, Nothing, B], key: str) -> Job[Q]:
         """Check an order and write the job.
 
         Raises
         ------
         NotFound, InvalidRequest
         """
+
+    def shows(self, job: Job[Q], tenant: str) -> bool:
+        """Return whether callers of a tenant see a job; of one that they do not see nothing is said."""
+        del job, tenant
+        return True
 
     @abstractmethod
     def view_of(self, job: Job[Q]) -> BaseModel:
@@ -176,7 +183,7 @@ class JobRoutes(ABC, Generic[Q, R, B]):
         shown_as = next(iter(page.model_fields))
 
         async def handler(call: Call[JobPath, L]) -> BaseModel:
-            report = await self._desk.report((await self._desk.ledger.get(call.path.id)).job)
+            report = await self._desk.report((await self.seen(call.path.id, call.tenant)).job)
             every = () if report is None else select(report, call.query)
             shown, following = part_of(every, call.query)
             return page.model_validate({shown_as: shown, "next": following})
@@ -196,27 +203,47 @@ class JobRoutes(ABC, Generic[Q, R, B]):
             tags=(self.words.tag,),
         )
 
+    async def seen(self, job_id: str, tenant: str) -> Snapshot[Q]:
+        """Return a job that callers of a tenant see.
+
+        Raises
+        ------
+        NotFound
+            There is none; one of another tenant is none.
+        """
+        snapshot = await self._desk.ledger.get(job_id)
+        if not self.shows(snapshot.job, tenant):
+            raise NotFound("no such job")
+        return snapshot
+
     async def _create(self, call: Call[Nothing, Nothing, B]) -> Reply:
         """Write the job, then put it into the queue."""
-        job = await self.submit(call.body, call.http.headers.get("Idempotency-Key", ""))
-        call.notes.involving("peer", job.peer)
+        job = await self.submit(call, call.http.headers.get("Idempotency-Key", ""))
+        if job.peer:
+            call.notes.involving("peer", job.peer)
         call.notes.involving("id", job.job_id)  # under it the end of the job is told, too
         location = {"Location": f"{self.words.path}/{job.job_id}"}
         return Reply(self.view_of(job), status=202, headers=location)
 
     async def _list(self, call: Call[Nothing, Listing]) -> BaseModel:
-        jobs, following = await self._desk.page(cursor=call.query.cursor, limit=call.query.limit)
+        jobs, following = await self._desk.page(
+            cursor=call.query.cursor,
+            limit=call.query.limit,
+            keep=lambda job: self.shows(job, call.tenant),
+        )
         shown = tuple(self.view_of(job) for job in jobs)
         return self.page.model_validate({self.words.tag: shown, "next": following})
 
     async def _get(self, call: Call[JobPath]) -> Reply:
-        snapshot = await self._desk.ledger.get(call.path.id)
+        snapshot = await self.seen(call.path.id, call.tenant)
         report = await self._desk.report(snapshot.job)
         return Reply(self.detail_of(snapshot.job, report), etag=str(snapshot.revision))
 
     async def _events(self, call: Call[JobPath, Following]) -> web.StreamResponse:
+        await self.seen(call.path.id, call.tenant)
         changes = self._desk.changes(call.path.id, self.view_of)
         return await stream_events(call, changes, follow=call.query.follow)
 
     async def _cancel(self, call: Call[JobPath]) -> Reply:
+        await self.seen(call.path.id, call.tenant)
         return Reply(self.view_of(await self._desk.ledger.cancel(call.path.id)), status=202)

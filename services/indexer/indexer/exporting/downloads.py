@@ -15,8 +15,8 @@ from dicomcore.ports import ObjectStore
 from dicomio.bridge import Bridge
 from dicomio.exporting.bucket import read_manifest
 from dicomio.exporting.zipping import entries_of, zipped
-from dicomio.http import decode_cursor, encode_cursor
-from indexer.exporting.views import ExportItem, ExportItemPage, Listing, Offset, item_of
+from dicomio.jobs.views import Listing, part_of
+from indexer.exporting.views import ExportItem, ExportItemPage, item_of
 
 log = structlog.get_logger(__name__)
 
@@ -67,9 +67,8 @@ class Downloads:
             Whether the files are in the bucket at all.
         """
         manifest = await self.manifest(prefix)
-        start = decode_cursor(listing.cursor, Offset).offset if listing.cursor else 0
-        end = start + listing.limit
-        every = sorted(manifest.instances, key=lambda entry: entry.file)
+        every = tuple(sorted(manifest.instances, key=lambda entry: entry.file))
+        shown, following = part_of(every, listing)
 
         def page() -> list[ExportItem]:
             ttl = self._url_ttl_s
@@ -78,10 +77,9 @@ class Downloads:
                     one,
                     self._store.presign(prefix + one.file, expires_s=ttl) if with_urls else None,
                 )
-                for one in every[start:end]
+                for one in shown
             ]
 
-        following = encode_cursor(Offset(offset=end)) if end < len(every) else None
         return ExportItemPage(items=tuple(await self._bridge.run(page)), next=following)
 
     async def archive(self, request: web.Request, prefix: str, name: str) -> web.StreamResponse:

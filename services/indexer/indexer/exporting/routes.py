@@ -10,19 +10,17 @@ from dicomcore.errors import Conflict, InvalidRequest, NotFound
 from dicomcore.export import Manifest
 from dicomcore.query import Query, parse_term
 from dicomio.http import (
-    EVENT_STREAM,
     AnyRoute,
     Call,
     Nothing,
-    Reply,
     Role,
     Route,
-    stream_events,
 )
 from dicomio.http.audited import Notes
 from dicomio.jobs.desk import JobDesk
 from dicomio.jobs.record import Job
-from dicomio.jobs.records import Snapshot
+from dicomio.jobs.routes import JobRoutes, Words
+from dicomio.jobs.views import JobPath, Listing
 from indexer.exporting.anonymous import anonymization_of
 from indexer.exporting.downloads import ZIP_TYPE, Downloads
 from indexer.exporting.executor import NO_KEY, prefix_of
@@ -34,26 +32,20 @@ from indexer.exporting.model import (
     PeerDestination,
     QuerySelection,
     Selection,
-    ZipDestination,
 )
 from indexer.exporting.views import (
     ExportDetail,
     ExportItemPage,
     ExportPage,
-    ExportPath,
     ExportView,
-    Following,
-    Listing,
     detail_of,
     view_of,
 )
 
 _TAGS = ("exports",)
-_IN_BUCKET = "bucket"
-_AS_ARCHIVE = "zip"
 
 
-class ExportRoutes:
+class ExportRoutes(JobRoutes[ExportRequest, ExportReport, ExportOrder]):
     """Handlers over the ledger of exports; a caller sees those of the own tenant only.
 
     Parameters
@@ -64,6 +56,21 @@ class ExportRoutes:
         Raises `NotFound` for a name that no peer has.
     """
 
+    words = Words(
+        path="/v1/exports",
+        one="Export",
+        role=Role.EXPORTER,
+        create="Export plans, a patient, what a search finds, or instances; anonymised or not",
+        list="The exports of the caller's tenant, newest first",
+        get="How an export stands; what it lacks and why, once it has ended",
+        follow="How an export goes, as Server-Sent Events `progress` and at last `end`",
+        cancel="Ask for the end of an export; what it wrote is removed, what was sent is not",
+    )
+    order = ExportOrder
+    view = ExportView
+    detail = ExportDetail
+    page = ExportPage
+
     def __init__(
         self,
         desk: JobDesk[ExportRequest, ExportReport],
@@ -72,90 +79,20 @@ class ExportRoutes:
         key: bytes | None,
         known_peer: Callable[[str], object],
     ) -> None:
-        self._desk = desk
+        super().__init__(desk)
         self._downloads = downloads
         self._key = key
         self._known_peer = known_peer
 
     def routes(self) -> Sequence[AnyRoute]:
         """Return the routes."""
-        return (*self._of_jobs(), *self._of_content())
-
-    def _of_jobs(self) -> Sequence[AnyRoute]:
         return (
-            Route(
-                method="POST",
-                template="/v1/exports",
-                handler=self.create,
-                body=ExportOrder,
-                operation_id="createExport",
-                role=Role.EXPORTER,
-                summary="Export plans, a patient, what a search finds, or instances; anonymised or not",
-                responses={202: ExportView},
-                request_headers={
-                    "Idempotency-Key": "The same key with the same order is the same export"
-                },
-                errors=(404, 422, 503),
-                tags=_TAGS,
-            ),
-            Route(
-                method="GET",
-                template="/v1/exports",
-                handler=self.list,
-                query=Listing,
-                operation_id="listExports",
-                role=Role.READER,
-                summary="The caller's tenant's exports, newest first",
-                responses={200: ExportPage},
-                tags=_TAGS,
-            ),
-            Route(
-                method="GET",
-                template="/v1/exports/{id}",
-                handler=self.get,
-                path=ExportPath,
-                operation_id="getExport",
-                role=Role.READER,
-                summary="How an export stands; what it lacks and why, once it has ended",
-                responses={200: ExportDetail},
-                request_headers={"If-None-Match": "Answered 304 while nothing has changed"},
-                errors=(404,),
-                tags=_TAGS,
-            ),
-            Route(
-                method="GET",
-                template="/v1/exports/{id}/events",
-                handler=self.events,
-                path=ExportPath,
-                query=Following,
-                operation_id="followExport",
-                role=Role.READER,
-                summary="How an export goes, as Server-Sent Events `progress` and at last `end`",
-                responses={200: EVENT_STREAM},
-                errors=(404,),
-                tags=_TAGS,
-            ),
-            Route(
-                method="POST",
-                template="/v1/exports/{id}/cancel",
-                handler=self.cancel,
-                path=ExportPath,
-                operation_id="cancelExport",
-                role=Role.EXPORTER,
-                summary="Ask for the end of an export; what it wrote is removed, what was sent is not",
-                responses={202: ExportView},
-                errors=(404,),
-                tags=_TAGS,
-            ),
-        )
-
-    def _of_content(self) -> Sequence[AnyRoute]:
-        return (
+            *self.common(),
             Route(
                 method="GET",
                 template="/v1/exports/{id}/manifest",
                 handler=self.manifest,
-                path=ExportPath,
+                path=JobPath,
                 operation_id="getExportManifest",
                 role=Role.EXPORTER,
                 summary="What an export holds, with SHA-256, and what it lacks",
@@ -167,7 +104,7 @@ class ExportRoutes:
                 method="GET",
                 template="/v1/exports/{id}/items",
                 handler=self.items,
-                path=ExportPath,
+                path=JobPath,
                 query=Listing,
                 operation_id="listExportItems",
                 role=Role.EXPORTER,
@@ -180,7 +117,7 @@ class ExportRoutes:
                 method="GET",
                 template="/v1/exports/{id}/zip",
                 handler=self.archive,
-                path=ExportPath,
+                path=JobPath,
                 operation_id="downloadExport",
                 role=Role.EXPORTER,
                 summary="An export as one ZIP file",
@@ -190,62 +127,50 @@ class ExportRoutes:
             ),
         )
 
-    async def create(self, call: Call[Nothing, Nothing, ExportOrder]) -> Reply:
-        """Check what can be checked, write the job, then put it into the queue."""
+    async def submit(
+        self, call: Call[Nothing, Nothing, ExportOrder], key: str
+    ) -> Job[ExportRequest]:
+        """Check what can be checked, and write the job.
+
+        Raises
+        ------
+        NotFound
+            No such peer.
+        InvalidRequest
+            A term cannot be understood, options exclude each other, or there is no key.
+        """
         order = call.body
         self._check(order)
         _note(call.notes, order.selection)
-        peer = _IN_BUCKET
-        if isinstance(order.destination, PeerDestination):
-            peer = order.destination.peer
-            call.notes.involving("peer", peer)
-        elif isinstance(order.destination, ZipDestination):
-            peer = _AS_ARCHIVE
+        destination = order.destination
+        peer = destination.peer if isinstance(destination, PeerDestination) else ""
         request = ExportRequest(**dict(order), tenant=call.tenant)
-        key = call.http.headers.get("Idempotency-Key", "")
-        job = await self._desk.submit(peer, request, key=key, scope=call.tenant)
-        call.notes.involving("id", job.job_id)  # under it the end of the job is told, too
-        return Reply(view_of(job), status=202, headers={"Location": f"/v1/exports/{job.job_id}"})
+        return await self._desk.submit(peer, request, key=key, scope=call.tenant)
 
-    async def list(self, call: Call[Nothing, Listing]) -> ExportPage:
-        """Return a page of exports."""
-        jobs, following = await self._desk.page(
-            cursor=call.query.cursor,
-            limit=call.query.limit,
-            keep=lambda job: job.request.tenant == call.tenant,
-        )
-        return ExportPage(exports=tuple(view_of(job) for job in jobs), next=following)
+    def shows(self, job: Job[ExportRequest], tenant: str) -> bool:
+        return job.request.tenant == tenant
 
-    async def get(self, call: Call[ExportPath]) -> Reply:
-        """Return one export."""
-        snapshot = await self._own(call)
-        report = await self._desk.report(snapshot.job)
-        return Reply(detail_of(snapshot.job, report), etag=str(snapshot.revision))
+    def view_of(self, job: Job[ExportRequest]) -> ExportView:
+        """Return a job without what only workers need, and without whose data it is about."""
+        return view_of(job)
 
-    async def events(self, call: Call[ExportPath, Following]) -> web.StreamResponse:
-        """Stream how an export goes."""
-        await self._own(call)
-        changes = self._desk.changes(call.path.id, view_of)
-        return await stream_events(call, changes, follow=call.query.follow)
+    def detail_of(self, job: Job[ExportRequest], report: ExportReport | None) -> ExportDetail:
+        """Return a job with its report."""
+        return detail_of(job, report)
 
-    async def cancel(self, call: Call[ExportPath]) -> Reply:
-        """Ask an export to end."""
-        await self._own(call)
-        return Reply(view_of(await self._desk.ledger.cancel(call.path.id)), status=202)
-
-    async def manifest(self, call: Call[ExportPath]) -> web.StreamResponse:
+    async def manifest(self, call: Call[JobPath]) -> web.StreamResponse:
         """Return the manifest."""
         job = await self._ended(call)
         return await self._downloads.manifest_response(prefix_of(job.request, job.job_id))
 
-    async def items(self, call: Call[ExportPath, Listing]) -> ExportItemPage:
+    async def items(self, call: Call[JobPath, Listing]) -> ExportItemPage:
         """Return a page of files."""
         job = await self._ended(call)
         return await self._downloads.items(
             prefix_of(job.request, job.job_id), call.query, with_urls=not _at_peer(job.request)
         )
 
-    async def archive(self, call: Call[ExportPath]) -> web.StreamResponse:
+    async def archive(self, call: Call[JobPath]) -> web.StreamResponse:
         """Stream the archive."""
         job = await self._ended(call)
         if _at_peer(job.request):
@@ -253,19 +178,8 @@ class ExportRoutes:
         prefix = prefix_of(job.request, job.job_id)
         return await self._downloads.archive(call.http, prefix, f"export-{job.job_id}")
 
-    async def _own(
-        self, call: Call[ExportPath] | Call[ExportPath, Following] | Call[ExportPath, Listing]
-    ) -> Snapshot[ExportRequest]:
-        """Return an export of the caller's tenant; of another's it is not even said that it is there."""
-        snapshot = await self._desk.ledger.get(call.path.id)
-        if snapshot.job.request.tenant != call.tenant:
-            raise NotFound("no such job")
-        return snapshot
-
-    async def _ended(
-        self, call: Call[ExportPath] | Call[ExportPath, Listing]
-    ) -> Job[ExportRequest]:
-        job = (await self._own(call)).job
+    async def _ended(self, call: Call[JobPath] | Call[JobPath, Listing]) -> Job[ExportRequest]:
+        job = (await self.seen(call.path.id, call.tenant)).job
         if job.report is None:
             raise NotFound("the export has no manifest, or none yet")
         return job

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from dicomcore.export import ManifestInstance
-from dicomio.http import Input
 from dicomio.jobs.record import Job
-from dicomio.jobs.states import Progress, State
+from dicomio.jobs.views import JobView, shown_of
 from indexer.exporting.model import (
     Destination,
     ExportReport,
@@ -19,31 +16,6 @@ from indexer.exporting.model import (
     PatientSelection,
     QuerySelection,
 )
-
-
-class ExportPath(Input):
-    """Which export."""
-
-    id: str = Field(pattern=r"^[0-9a-f]{32}$")
-
-
-class Listing(Input):
-    """A page of a listing."""
-
-    limit: int = Field(default=50, ge=1, le=500)
-    cursor: str = Field(default="", max_length=1024, description="`next` of the page before")
-
-
-class Following(Input):
-    """How long to listen."""
-
-    follow: bool = Field(default=True, description="false: how it stands now, and the end")
-
-
-class Offset(BaseModel):
-    """Where a page of a manifest starts."""
-
-    offset: int = Field(ge=0)
 
 
 class Asked(BaseModel):
@@ -59,29 +31,19 @@ class Asked(BaseModel):
     destination: Destination
 
 
-class ExportView(BaseModel):
-    """An export, and how it stands."""
+class ExportView(JobView):
+    """An export, and how it stands; `peer` is empty unless it goes to one."""
 
-    id: str
     tenant: str
     asked: Asked
-    state: State
-    progress: Progress
-    instances: int
-    missing: int
-    """What should be in it and is not, and what was held back."""
-    cancel_requested: bool
-    attempts: int
-    problem: str
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
 
 
 class ExportDetail(ExportView):
     """The same with the report, once it has ended."""
 
     prefix: str = ""
+    instances: int = 0
+    """Newest versions."""
     files: int = 0
     size_bytes: int = 0
     not_there: tuple[NotThere, ...] = ()
@@ -122,21 +84,9 @@ class ExportItemPage(BaseModel):
 
 def view_of(job: Job[ExportRequest]) -> ExportView:
     """Return a job without what only workers need, and without whose data it is about."""
-    return ExportView(
-        id=job.job_id,
-        tenant=job.request.tenant,
-        asked=_asked(job.request),
-        state=job.state,
-        progress=job.progress,
-        instances=job.counts.items,
-        missing=job.counts.missing,
-        cancel_requested=job.cancel_requested,
-        attempts=job.attempts,
-        problem=job.problem,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        ended_at=job.ended_at,
-    )
+    shown = shown_of(job)
+    del shown["request"]
+    return ExportView(**shown, tenant=job.request.tenant, asked=_asked(job.request))
 
 
 def detail_of(job: Job[ExportRequest], report: ExportReport | None) -> ExportDetail:
@@ -147,6 +97,7 @@ def detail_of(job: Job[ExportRequest], report: ExportReport | None) -> ExportDet
     return ExportDetail(
         **known,
         prefix=report.prefix,
+        instances=report.instances,
         files=report.files,
         size_bytes=report.size_bytes,
         not_there=report.missing,
