@@ -67,9 +67,11 @@ def not_indexed(ds: Dataset, above: tuple[int, ...] = ()) -> Iterator[tuple[int,
                 yield from not_indexed(part, path)
             continue
         values = oracle.values_of(element)
-        if len(values) > MAX_VALUES or any(len(text) > MAX_CHARACTERS for text, _ in values):
-            yield path
-        elif element.VR == "UN":  # pydicom has its bytes, the index its text
+        if (
+            len(values) > MAX_VALUES
+            or any(len(text) > MAX_CHARACTERS for text, _ in values)
+            or element.VR == "UN"
+        ):
             yield path
 
 
