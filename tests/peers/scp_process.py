@@ -133,7 +133,7 @@ def main() -> None:
         bus = bridge.call(LocalBus.open(folder / "events.db"), 30)
 
         def publish(subject: str, body: bytes, message_id: str) -> bool:
-            return bridge.call(bus.publish(subject, body, message_id=message_id), 30)
+            return bus.publish_from_thread(subject, body, message_id=message_id, timeout_s=30)
 
         options = ScpOptions(
             port=port,

@@ -26,7 +26,7 @@ from dicomcore.errors import (
 )
 from dicomcore.keys import check_key, check_prefix
 from dicomcore.ports import ObjectStat
-from dicomio.durable import link_or_rename_absent, sync_directory, sync_file
+from dicomio.durable import link_or_rename_absent, sync_directory, write_new
 from dicomio.folder_layout import entries, listed_from, place
 from dicomio.parts import Parts
 from dicomio.usage import UsageEstimate
@@ -102,7 +102,7 @@ class DirectoryStore:
                 return False
             staged = f"{self._staged}{next(self._names)}.part"
             try:
-                _write(staged, body)
+                write_new(staged, body)
                 created = self._give_name(staged, path, unsynced)
             finally:
                 with suppress(FileNotFoundError):
@@ -303,20 +303,6 @@ class DirectoryStore:
                 with suppress(FileNotFoundError, PermissionError):
                     if time.time() - entry.stat().st_mtime > self._leftover_after_s:
                         Path(entry.path).unlink()
-
-
-def _write(path: str, body: Parts) -> None:
-    descriptor = os.open(
-        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600
-    )
-    try:
-        for chunk in body:
-            left = chunk
-            while left:
-                left = left[os.write(descriptor, left) :]
-        sync_file(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _stat(key: str, status: os.stat_result) -> ObjectStat:
