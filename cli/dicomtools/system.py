@@ -26,6 +26,8 @@ from dicomio.metrics import new_registry
 from dicomio.peers import Peers, PeerSettings
 from dicomio.sql_index import SqlIndex
 from indexer.app import Indexer
+from indexer.exporting.service import BUCKET as EXPORTS
+from indexer.exporting.service import Exporter, ExporterParts
 from qr_gateway.front import Front
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
 from qr_gateway.receiving import receiver
@@ -64,9 +66,20 @@ class _Kept:
     """What is on disk."""
 
     store: DirectoryStore
+    exported: DirectoryStore
     bus: LocalBus
     jobs: LocalKeyValue
+    exports: LocalKeyValue
     index: SqlIndex
+
+
+@dataclass(frozen=True, slots=True)
+class _Services:
+    """What runs on the loop."""
+
+    indexer: Indexer
+    gateway: Gateway
+    exporter: Exporter
 
 
 @asynccontextmanager
@@ -108,15 +121,21 @@ async def running_system(options: SystemOptions) -> AsyncIterator[RunningSystem]
                 options=WorkerOptions(record=trail.record),
             )
         )
+        exporter = await _exporter(options, kept, trail, registry)
         front = Front(LOOPBACK_ONLY, version("dicomtools"))
         stack.push_async_callback(front.close)
-        async with _working(indexer, gateway, scp, bridge):
+        async with _working(_Services(indexer, gateway, exporter), scp, bridge):
             app = make_app(
                 "DicomTools",
                 version("dicomtools"),
-                (*front.routes(), *indexer.routes(), *gateway.routes()),
+                (*front.routes(), *indexer.routes(), *exporter.routes(), *gateway.routes()),
                 metrics_registry=registry,
-                checks={**indexer.checks(), **gateway.checks(), "dicom": _accepting(scp)},
+                checks={
+                    **indexer.checks(),
+                    **exporter.checks(),
+                    **gateway.checks(),
+                    "dicom": _accepting(scp),
+                },
                 audit=trail.http,
                 mounts=front.mounts(),
             )
@@ -128,22 +147,22 @@ async def running_system(options: SystemOptions) -> AsyncIterator[RunningSystem]
 
 
 @asynccontextmanager
-async def _working(
-    indexer: Indexer, gateway: Gateway, scp: StoreScp, bridge: Bridge
-) -> AsyncIterator[None]:
+async def _working(services: _Services, scp: StoreScp, bridge: Bridge) -> AsyncIterator[None]:
     """Run the services inside the block; one that fails takes the others, and the block, with it."""
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(indexer.run())
-            group.create_task(gateway.run())
+            group.create_task(services.indexer.run())
+            group.create_task(services.gateway.run())
+            group.create_task(services.exporter.run())
             try:
                 await bridge.run(scp.start)
                 yield
             finally:
-                gateway.stop()
+                services.gateway.stop()
+                services.exporter.stop()
                 # handlers still announce while their associations finish: the loop goes on
                 await asyncio.to_thread(scp.stop)
-                indexer.stop()
+                services.indexer.stop()
     except BaseExceptionGroup as group_of_errors:
         # What ended the block is not hidden in a group, where the caller would not find it.
         if len(group_of_errors.exceptions) == 1:
@@ -154,19 +173,45 @@ async def _working(
 async def _opened(data: Path, stack: AsyncExitStack) -> _Kept:
     store = await asyncio.to_thread(DirectoryStore, data / "objects")
     stack.callback(store.close)
+    exported = await asyncio.to_thread(DirectoryStore, data / "exported")
+    stack.callback(exported.close)
     bus = await LocalBus.open(data / "events.db")
     stack.push_async_callback(bus.close)
     jobs = await LocalKeyValue.open(data / "jobs.db", BUCKET)
     stack.push_async_callback(jobs.close)
     index = await SqlIndex.open(data / "index.db")
     stack.push_async_callback(index.close)
-    return _Kept(store, bus, jobs, index)
+    exports = await LocalKeyValue.open(data / "jobs.db", EXPORTS)
+    stack.push_async_callback(exports.close)
+    return _Kept(store, exported, bus, jobs, exports, index)
+
+
+async def _exporter(
+    options: SystemOptions, kept: _Kept, trail: AuditTrail, registry: CollectorRegistry
+) -> Exporter:
+    """Return what exports, with a key that never leaves this folder: the same names every time."""
+    spool = options.data / "spool"
+    await asyncio.to_thread(spool.mkdir, mode=0o700, exist_ok=True)
+    return Exporter(
+        ExporterParts(
+            store=kept.store,
+            exports=kept.exported,
+            bus=kept.bus,
+            kv=kept.exports,
+            index=kept.index,
+            registry=registry,
+            peers=Peers(options.peers),
+            key=await asyncio.to_thread(_kept_key, options.data / "deident.key"),
+            spool=spool,
+            options=WorkerOptions(jobs=2, record=trail.record),
+        )
+    )
 
 
 @asynccontextmanager
 async def _trail(data: Path, registry: CollectorRegistry) -> AsyncIterator[AuditTrail]:
     """Keep an audit trail in a file of its own, with a key that never leaves this folder."""
-    key = await asyncio.to_thread(_audit_key, data / "audit.key")
+    key = await asyncio.to_thread(_kept_key, data / "audit.key")
     bus = await LocalBus.open(data / "audit.db")
     try:
         trail = AuditTrail(
@@ -180,7 +225,7 @@ async def _trail(data: Path, registry: CollectorRegistry) -> AsyncIterator[Audit
         await bus.close()
 
 
-def _audit_key(path: Path) -> bytes:
+def _kept_key(path: Path) -> bytes:
     """Return the key that is kept there; made at the first start, for its owner only."""
     if not path.exists():
         fresh = path.with_suffix(".new")

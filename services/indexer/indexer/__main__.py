@@ -18,6 +18,7 @@ from dicomio import logs
 from dicomio.audit import AuditOptions
 from dicomio.bridge import Bridge
 from dicomio.http import make_app, serve
+from dicomio.jobs.audit import no_audit
 from dicomio.metrics import new_registry
 from dicomio.nats_audit import nats_trail
 from dicomio.nats_bus import NatsBus
@@ -33,6 +34,8 @@ from dicomio.sql_index import SqlIndex
 from dicomio.tracing import TracingOptions
 from dicomio.tracing_setup import make_tracer
 from indexer.app import Indexer
+from indexer.exporting.service import Exporter
+from indexer.exporting.wiring import Surroundings, exporter_on
 from indexer.reindex import reindex
 from indexer.settings import Settings
 
@@ -101,28 +104,50 @@ async def _serve(
         trail = await stack.enter_async_context(
             nats_trail(nats.options("indexer"), audit, observer="indexer", registry=registry)
         )
+        exporter = await stack.enter_async_context(
+            exporter_on(
+                Surroundings(
+                    store=store,
+                    s3=s3.options(),
+                    nats=nats.options("indexer"),
+                    bus=bus,
+                    index=index,
+                    bridge=bridge,
+                    registry=registry,
+                ),
+                settings,
+                replace(
+                    settings.export_worker(),
+                    record=no_audit if trail is None else trail.record,
+                    tracer=tracer,
+                ),
+            )
+        )
         app = make_app(
             "DicomTools indexer",
             _version(),
-            indexer.routes(),
+            (*indexer.routes(), *exporter.routes()),
             metrics_registry=registry,
-            checks=indexer.checks(),
+            checks={**indexer.checks(), **exporter.checks()},
             access=settings.access(),
             audit=None if trail is None else trail.http,
             tracer=tracer,
         )
         server = await serve(app, settings.http_host, settings.http_port)
         stack.push_async_callback(server.stop)
-        await _run(indexer, stopping)
+        await _run(indexer, exporter, stopping)
 
 
-async def _run(indexer: Indexer, stopping: asyncio.Event) -> None:
+async def _run(indexer: Indexer, exporter: Exporter, stopping: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         running = group.create_task(indexer.run())
+        exporting = group.create_task(exporter.run())
         waiting = group.create_task(stopping.wait())
-        await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
+        either = (running, exporting, waiting)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         log.info("indexer_stopping")
         waiting.cancel()
+        exporter.stop()
         indexer.stop()
 
 

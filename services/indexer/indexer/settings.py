@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic import Field, SecretStr
 
 from dicomio.http import AccessSettings
+from dicomio.service_settings import shared_config
 from indexer.app import IndexerOptions
 from indexer.consume import ConsumeOptions
+from indexer.exporting.settings import ExportSettings
 
 
-class Settings(AccessSettings):
+class Settings(AccessSettings, ExportSettings):
     """Loaded once, by `dicomio.service_settings.load`, and handed down."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="INDEXER_", frozen=True, extra="ignore", hide_input_in_errors=True
-    )
+    model_config = shared_config("INDEXER_")
 
     database_url: SecretStr
     """`postgresql://user:password@host/database`, or `sqlite:////path` for a single replica."""
@@ -40,12 +39,6 @@ class Settings(AccessSettings):
     """How long the batch at hand may go on after SIGTERM; less than the pod's grace period."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    @field_validator("http_token_sha256", mode="before")
-    @classmethod
-    def _empty_is_absent(cls, value: object) -> object:
-        # compose files and manifests cannot leave a variable out
-        return None if value == "" else value
 
     def indexer(self) -> IndexerOptions:
         """Return how the indexer works."""
