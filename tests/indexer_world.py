@@ -136,8 +136,8 @@ class Interruptible:
             raise ObjectStoreUnavailable("the object store is away")
         return self._store
 
-    def put(self, key: str, parts: Sequence[bytes | memoryview]) -> bool:
-        return self._there().put(key, parts)
+    def put(self, key: str, parts: Sequence[bytes | memoryview], *, sha256: str = "") -> bool:
+        return self._there().put(key, parts, sha256=sha256)
 
     def get(self, key: str) -> bytes:
         return self._there().get(key)

@@ -24,6 +24,8 @@ from dicomio.jobs.options import WorkerOptions
 from dicomio.local_kv import LocalKeyValue
 from dicomio.peers import Peers, PeerSettings
 from dicomio.tracing import NO_TRACER, Tracer
+from indexer.exporting.service import BUCKET as EXPORTS
+from indexer.exporting.service import Exporter, ExporterParts
 from qr_gateway.front import Front
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
 from tests.indexer_world import announce, embedded_parts, land, plan, running, structure_set
@@ -124,17 +126,42 @@ async def whole_api(
                 connect=lambda _: pacs,
             )
         )
+        exports = await LocalKeyValue.open(folder / "jobs.db", EXPORTS)
+        stack.push_async_callback(exports.close)
+        exporter = Exporter(
+            ExporterParts(
+                store=world.store,
+                exports=world.store,
+                bus=world.bus,
+                kv=exports,
+                index=world.index,
+                registry=world.registry,
+                peers=Peers({PEER: peer}),
+                connect=lambda _: pacs,
+                key=b"a key of the tests of the whole API",
+                options=WorkerOptions(
+                    pace=Pace(progress_every_s=0.05), jobs=2, record=record, tracer=tracer
+                ),
+            )
+        )
         await stack.enter_async_context(running(world))
         await stack.enter_async_context(_working(gateway))
+        await stack.enter_async_context(_working(exporter))
         for dataset in datasets:
             await announce(world.bus, land(world.store, dataset))
         await world.settled(2)
+        checks_of_both = {**world.indexer.checks(), **exporter.checks()}
         session = await stack.enter_async_context(aiohttp.ClientSession())
         front = Front(access, "1")
         stack.push_async_callback(front.close)
         gateway_routes = (*front.routes(), *gateway.routes())
         for service, routes, its_registry, checks in (
-            ("indexer", world.indexer.routes(), world.registry, world.indexer.checks()),
+            (
+                "indexer",
+                (*world.indexer.routes(), *exporter.routes()),
+                world.registry,
+                checks_of_both,
+            ),
             ("qr-gateway", gateway_routes, registry, gateway.checks()),
         ):
             app = make_app(
@@ -160,10 +187,10 @@ async def whole_api(
 
 
 @asynccontextmanager
-async def _working(gateway: Gateway) -> AsyncIterator[None]:
+async def _working(service: Gateway | Exporter) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
-        group.create_task(gateway.run())
+        group.create_task(service.run())
         try:
             yield
         finally:
-            gateway.stop()
+            service.stop()
