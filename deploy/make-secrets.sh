@@ -35,9 +35,12 @@ roles = [\"monitor\"]"
 # Of the pseudonyms in the audit trail: lost, what is written from now on has others.
 keep_or_make audit_key "$(random)"
 
+# Of anonymised exports: new UIDs, pseudonyms and shifts of dates. Another key makes other patients of the same.
+keep_or_make deident.key "$(random)"
+
 # Compose mounts the files as they are, and the containers run as another user than you: the files
 # are readable, the folder around them is yours alone.
 chmod 700 "$folder"
 chmod 644 "$folder"/*
-echo "The secrets are in $folder. Back audit_key up where backups of the data are not."
+echo "The secrets are in $folder. Back audit_key and deident.key up where backups of the data are not."
 echo "http_token may do everything, monitor_token read metrics: give them to who calls, the services need neither."

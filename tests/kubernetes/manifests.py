@@ -19,7 +19,11 @@ OVERLAYS = ("dev", "prod")
 TOOLS = ROOT / ".k8s-check"
 _PATH = os.pathsep.join(map(str, (TOOLS / "bin", TOOLS / "go" / "bin", os.environ.get("PATH", ""))))
 
-WHOLE = {"private-ca": ("ca.pem",), "dicom-tls": ("tls.crt", "tls.key", "ca.crt")}
+WHOLE = {
+    "private-ca": ("ca.pem",),
+    "dicom-tls": ("tls.crt", "tls.key", "ca.crt"),
+    "export-maps": ("maps.pem",),
+}
 """What is in volumes that are mounted whole, as the components that mount them say."""
 Manifest = dict[str, Any]
 

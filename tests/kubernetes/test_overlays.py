@@ -194,7 +194,7 @@ def test_every_file_that_a_variable_names_is_mounted_read_only_with_every_compon
             named = {
                 value
                 for variable, value in (common | environment_of(deployment)).items()
-                if variable.endswith("_FILE") and value
+                if variable.endswith(("_FILE", "_CERTIFICATE")) and value
             }
             assert f"{common['SECRETS_DIR']}/audit_key" in files
             assert named <= files, name

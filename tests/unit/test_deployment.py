@@ -180,6 +180,19 @@ def test_with_external_servers_none_of_ours_starts_and_every_connection_is_verif
     assert gone == {"nats", "s3", "postgres"}
 
 
+def test_pseudonym_maps_are_sealed_with_what_is_mounted() -> None:
+    maps = yaml.safe_load((ROOT / "compose.maps.yaml").read_text())
+    described = maps["services"]["indexer"]
+
+    assert set(described["environment"]) <= known_variables(SERVICES["indexer"])
+    assert named_files(described["environment"], "/run/secrets/") == mounted(described["secrets"])
+    assert {one["source"] for one in described["secrets"]} == set(maps["secrets"])
+    # the key that opens them is no service's
+    assert [Path(one["file"].rpartition("/")[2]).suffix for one in maps["secrets"].values()] == [
+        ".pem"
+    ]
+
+
 def test_nats_writes_every_message_before_it_acknowledges() -> None:
     compose = (ROOT / "deploy" / "nats.conf").read_text()
     (dev,) = [
