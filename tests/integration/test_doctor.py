@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from dicomcore.errors import PeerRefused, PeerUnavailable
-from dicomtools import findings
-from dicomtools.connection import Connection
+from dicomio.diagnosis.connection import Address, ConnectionChecks
+from dicomio.pacs import DicomPacs
+from dicomtools.connection import Connection, peer_of
 from dicomtools.demo.faults import ALWAYS, Faults
 from dicomtools.demo.pacs import DemoPacs
 from dicomtools.demo.patients import small_patient
-from dicomtools.doctor_checks import DoctorOptions, _Examination, examine
-from dicomtools.findings import Finding, Outcome, connection_advice
+from dicomtools.doctor_checks import DoctorOptions, examine
+from dicomtools.findings import ADVICE, Finding, Outcome
 from tests import factories
 from tests.peers.processes import LOOPBACK, free_ports
 from tests.peers.scripted import Line, scripted_peer
@@ -105,7 +106,7 @@ def test_a_port_on_which_nobody_listens_points_to_the_service_and_the_port() -> 
     found = list(examine(options(port)))
 
     assert outcomes(found)[:3] == [Outcome.OK, Outcome.FAILED, Outcome.SKIPPED]
-    assert found[1].advice == (findings.RUNNING, findings.SAME_PORTS)
+    assert found[1].advice == (ADVICE.running, ADVICE.same_ports)
 
 
 def test_a_service_that_is_not_dicom_is_recognised() -> None:
@@ -115,7 +116,9 @@ def test_a_service_that_is_not_dicom_is_recognised() -> None:
         line.wait_for_end()
 
     with scripted_peer(no_dicom) as port:
-        found = _Examination(options(port))._echo()
+        at = Address(LOOPBACK, port, AET, "DEMO_PACS", tls=False)
+        pacs = DicomPacs(peer_of(options(port).connection))
+        found = ConnectionChecks(at, pacs, ADVICE).echo()
 
     assert found.outcome is Outcome.FAILED
     assert "Another service listens on this port" in said(found)
@@ -127,7 +130,7 @@ def test_a_destination_that_the_system_does_not_know_is_said() -> None:
 
     assert found[-1].outcome is Outcome.FAILED
     assert "0xA801" in said(found[-1])
-    assert found[-1].advice == (findings.DESTINATION,)
+    assert found[-1].advice == (ADVICE.destination,)
 
 
 def test_a_success_with_nothing_sent_is_a_failure_here() -> None:
@@ -138,7 +141,7 @@ def test_a_success_with_nothing_sent_is_a_failure_here() -> None:
 
     assert found[-1].outcome is Outcome.FAILED
     assert "Success, and nothing arrived" in said(found[-1])
-    assert findings.SERVER_TO_CLIENT in found[-1].advice
+    assert ADVICE.server_to_client in found[-1].advice
 
 
 def test_a_system_that_delivers_to_another_port_is_pointed_to_the_firewall_and_the_port() -> None:
@@ -147,8 +150,8 @@ def test_a_system_that_delivers_to_another_port_is_pointed_to_the_firewall_and_t
         found = list(examine(options(at.port, listen_port=listen_port)))
 
     assert found[-1].outcome is Outcome.FAILED
-    assert findings.SERVER_TO_CLIENT in found[-1].advice
-    assert findings.USE_GET in found[-1].advice
+    assert ADVICE.server_to_client in found[-1].advice
+    assert ADVICE.use_get in found[-1].advice
 
 
 def test_a_listening_port_that_is_taken_is_said_and_no_transfer_is_tried() -> None:
@@ -178,25 +181,25 @@ def test_more_than_thirty_plan_series_come_with_the_manuals_warning() -> None:
 
     assert found[3].outcome is Outcome.WARNING
     assert "31 of plans" in said(found[3])
-    assert findings.MANY_PLANS in found[3].advice
+    assert ADVICE.many_plans in found[3].advice
 
 
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
         (PeerRefused("the peer rejected the association", reason="calling AE title not recognised"),
-         findings.REGISTERED),
+         ADVICE.registered),
         (PeerRefused("the peer rejected the association", reason="called AE title not recognised"),
-         findings.CALLED),
-        (PeerRefused("TLS: the peer's certificate is not trusted"), findings.TLS_NAMES),
-        (PeerRefused("TLS: no agreement with the peer"), findings.NO_TLS_THERE),
-        (PeerUnavailable("the peer refused the connection"), findings.RUNNING),
-        (PeerUnavailable("the peer did not answer in time"), findings.CLIENT_TO_SERVER),
-        (PeerUnavailable("something new"), findings.RUNNING),
+         ADVICE.called),
+        (PeerRefused("TLS: the peer's certificate is not trusted"), ADVICE.tls_names),
+        (PeerRefused("TLS: no agreement with the peer"), ADVICE.no_tls_there),
+        (PeerUnavailable("the peer refused the connection"), ADVICE.running),
+        (PeerUnavailable("the peer did not answer in time"), ADVICE.client_to_server),
+        (PeerUnavailable("something new"), ADVICE.running),
     ],
 )  # fmt: skip
 def test_each_refusal_has_advice_of_its_own(error: Exception, advice: str) -> None:
-    assert advice in connection_advice(error)  # type: ignore[arg-type]
+    assert advice in ADVICE.of_connection(error)  # type: ignore[arg-type]
 
 
 def test_as_a_command_it_takes_what_retrieve_takes_from_options_json(tmp_path: Path) -> None:
