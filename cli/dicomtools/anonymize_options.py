@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dicomcore.deident import (
@@ -14,6 +15,7 @@ from dicomcore.deident import (
     Options,
     PatientIdentity,
     Profile,
+    Seal,
     parse_options,
     parse_profile,
     shipped_profile,
@@ -22,15 +24,18 @@ from dicomcore.deident.identifiers import MIN_ID
 from dicomcore.deident.uid_map import KeyedMap
 from dicomcore.errors import InvalidRequest
 from dicomio.exporting import anonymisation as exporting
+from dicomio.sealed import Recipients, load_certificates, seal
 from dicomtools.config import Values, setting
 from dicomtools.patients import Patient
 from dicomtools.problems import CommandProblem
+from dicomtools.pseudonym_map import DEFAULT_NAME, PseudonymMap
 from dicomtools.settings import Layer
 
 SECTION = "DicomAnonymizer"
 DEFAULT_PROFILE = "AriaSecurityProfile.csv"
 DEFAULT_OPTIONS = ("CleanDesc", "RetainDeviceIdent")
 KEY_BYTES = 32
+_ENCRYPT = "EncryptAttributes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Anonymization(exporting.Anonymization):
 
     key_is_kept: bool = False
     """Whether the key comes from a file, so that the next export can have the same."""
-    map_file: Path | None = None
+    pseudonym_map: PseudonymMap | None = None
 
 
 def anonymization(values: Values, layers: Sequence[Layer]) -> Anonymization | None:
@@ -51,18 +56,20 @@ def anonymization(values: Values, layers: Sequence[Layer]) -> Anonymization | No
         It was asked for in part: what cannot be done whole is not begun.
     """
     if not values.flag("anonymize"):
-        _refuse_half(values)
+        _refuse_half(values, layers)
         return None
     if not (values.text("newPatientId").strip() and values.text("newPatientName").strip()):
         raise CommandProblem("--anonymize needs --newPatientId and --newPatientName as well.")
     _refuse_inside(values)
     key_file = values.text("anonymizationKeyFile")
+    recipients = _recipients(values.many("mapCertificate"))
     return Anonymization(
         profile=_profile(setting(layers, SECTION, "SecurityProfileFileName")),
         options=_options(setting(layers, SECTION, "SecurityProfileOptions")),
         key=_key(Path(key_file)) if key_file else secrets.token_bytes(KEY_BYTES),
         key_is_kept=bool(key_file),
-        map_file=_map_file(values.text("mapFile")),
+        pseudonym_map=_map(values, recipients),
+        seal=_seal(values, recipients),
         allow_partial=values.flag("allowPartialExport"),
         allowed_burned_in=frozenset(BurnedIn(name) for name in values.many("allowBurnedIn")),
     )
@@ -104,10 +111,14 @@ def identity_of(patient: Patient) -> PatientIdentity:
     )
 
 
-def _refuse_half(values: Values) -> None:
+def _refuse_half(values: Values, layers: Sequence[Layer]) -> None:
     """Whoever names a new identity does not expect the old one in the export."""
     names = ("newPatientId", "newPatientName", "anonymizationKeyFile", "mapFile")
     given = [f"--{name}" for name in names if values.text(name)]
+    # what the settings have for every anonymisation is asked for here only if the command says so
+    for name, key in (("mapCertificate", "MapCertificate"), ("encryptAttributes", _ENCRYPT)):
+        if (values.many(name) or values.flag(name)) and setting(layers, SECTION, key) is None:
+            given.append(f"--{name}")
     if given:
         raise CommandProblem(
             f"{' and '.join(given)} without --anonymize: the data would be exported as it is, with "
@@ -176,10 +187,34 @@ def _key(path: Path) -> bytes:
     return key
 
 
-def _map_file(text: str) -> Path | None:
-    if not text:
+def _recipients(files: Sequence[str]) -> Recipients:
+    if not files:
+        return ()
+    try:
+        return load_certificates([Path(file) for file in files])
+    except InvalidRequest as exc:
+        raise CommandProblem(f"--mapCertificate cannot be used: {exc}.") from exc
+
+
+def _seal(values: Values, recipients: Recipients) -> Seal | None:
+    """Return what encrypts the original attributes that go along; None if none do."""
+    if not values.flag("encryptAttributes"):
         return None
+    if not recipients:
+        raise CommandProblem(
+            "--encryptAttributes needs --mapCertificate: the certificate of whoever may read the "
+            "originals."
+        )
+    return partial(seal, certificates=recipients)
+
+
+def _map(values: Values, recipients: Recipients) -> PseudonymMap | None:
+    """Return the map; to a certificate it is always written, plain only where a file is named."""
+    text = values.text("mapFile")
+    if not text:
+        beside = Path(values.text("path")).absolute().parent / DEFAULT_NAME
+        return PseudonymMap(beside, recipients) if recipients else None
     path = Path(text)
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise CommandProblem("--mapFile is no file in a folder that exists.")
-    return path
+    return PseudonymMap(path, recipients)

@@ -19,7 +19,6 @@ from dicomtools.anonymous_report import Redaction
 from dicomtools.export_folder import ExportFolder, exportable
 from dicomtools.patients import Patient
 from dicomtools.problems import CommandProblem
-from dicomtools.pseudonym_map import append_to_map
 from qr_gateway.retrieval.model import Report, RetrievalRequest
 
 Ended = tuple[RetrievalRequest, Report, Manifest | None]
@@ -93,8 +92,8 @@ class Anonymizer:
                 "The manifest of this export would name an original UID. Nothing was exported. If "
                 "the profile keeps UIDs, add the option RetainUIDs."
             )
-        if leaving and self._how.map_file is not None:
-            append_to_map(self._how.map_file, self._renamed(leaving))
+        if leaving and self._how.pseudonym_map is not None:
+            self._how.pseudonym_map.add(self._renamed(leaving))
         try:
             manifest = publish(
                 (one.piece() for one in leaving),

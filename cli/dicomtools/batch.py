@@ -17,6 +17,7 @@ from dicomtools.export_folder import ExportFolder, open_export_folder
 from dicomtools.export_tree import export_tree
 from dicomtools.patients import Patient, check_patient_id
 from dicomtools.problems import CommandProblem, advice, fault_of_ours
+from dicomtools.pseudonym_map import PseudonymMap
 from dicomtools.retrieve_options import RetrieveOptions
 from dicomtools.screen import Screen
 from dicomtools.summary import found_nothing, summary
@@ -197,12 +198,21 @@ def _of_secrets(how: Anonymization) -> str:
         else "The key was made for this export and is not kept: the next one has other UIDs. "
         "--anonymizationKeyFile gives the same ones."
     )
-    who = (
-        f"Who became whom is in {how.map_file}: it identifies the patients, keep it apart."
-        if how.map_file is not None
-        else "Who became whom is written nowhere; --mapFile writes it."
-    )
-    return f"{key}\n{who}"
+    said = [key, _of_map(how.pseudonym_map)]
+    if how.seal is not None:
+        said.append("The originals of what was changed are in every file, encrypted.")
+    return "\n".join(said)
+
+
+def _of_map(pseudonym_map: PseudonymMap | None) -> str:
+    if pseudonym_map is None:
+        return "Who became whom is written nowhere; --mapFile writes it."
+    if pseudonym_map.is_sealed:
+        return (
+            f"Who became whom is in {pseudonym_map.path}, encrypted: 'dicomtools reveal' opens it "
+            "with the private key of --mapCertificate."
+        )
+    return f"Who became whom is in {pseudonym_map.path}: it identifies the patients, keep it apart."
 
 
 def _of_several(number: int, failed: list[Patient]) -> str:

@@ -50,6 +50,22 @@ _ANONYMIZE = (
         "Without it, that is written nowhere.",
     ),
     Option(
+        "mapCertificate",
+        "Certificates (PEM, RSA) to whose keys who became whom is encrypted, with --anonymize: into "
+        "--mapFile, or anonymization_map.csv.p7m beside the folder of --path.",
+        kind=Kind.MANY,
+        default=(),
+        setting="DicomAnonymizer.MapCertificate",
+    ),
+    Option(
+        "encryptAttributes",
+        "With --anonymize: the originals of all that is changed go along in every file, encrypted to "
+        "--mapCertificate. Who issued that certificate is readable in them.",
+        kind=Kind.FLAG,
+        default=False,
+        setting="DicomAnonymizer.EncryptAttributes",
+    ),
+    Option(
         "allowPartialExport",
         "With --anonymize: export the other objects if one could not be anonymized.",
         kind=Kind.FLAG,
@@ -135,6 +151,11 @@ the default is AriaSecurityProfile with CleanDesc and RetainDeviceIdent. Every o
 and compared with its original. If one fails, or a name may be visible in it, nothing is exported,
 and manifest.json says why. The originals are in the system's folder for temporary files while the
 command runs, or in --storePath.
+
+With --mapCertificate nobody but the holder of the certificate's private key reads who became whom;
+'dicomtools reveal' opens it, and, after --encryptAttributes, gives back the original objects. What
+is encrypted is different bytes every time: the same key then gives the same values, not the same
+files.
 
 Exit code: 0 when everything is there (complete), 1 otherwise.""",
 )
@@ -393,6 +414,34 @@ _SIZE = Option(
     "How large the made-up patient is: about 0.4, 94 or 343 MB.",
     choices=("small", "medium", "full"),
     default="medium",
+)
+
+REVEAL = Command(
+    name="reveal",
+    summary="Open what was encrypted for you: the map of who became whom, or the original objects.",
+    section="RevealOptions",
+    options=(
+        Option(
+            "path",
+            "An encrypted map (.p7m), or a file or folder of objects exported with "
+            "--encryptAttributes.",
+            required=True,
+        ),
+        Option("certFile", "Your certificate (PEM).", required=True),
+        Option("keyFile", "Its private key (PEM).", required=True),
+        Option("keyPasswordFile", "File with the password of the private key, if it has one."),
+        Option(
+            "out",
+            "File for the map, which is shown otherwise; folder for the objects, which need one.",
+        ),
+    ),
+    notes="""\
+What comes out identifies the patients. A file that is there already is not written over.
+
+The map can be opened with OpenSSL as well:
+  openssl cms -decrypt -inform DER -in anonymization_map.csv.p7m -recip cert.pem -inkey key.pem
+
+Exit code: 0 when everything was opened, 1 otherwise.""",
 )
 
 DEMO = Command(

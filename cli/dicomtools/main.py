@@ -109,6 +109,12 @@ def _show(values: Values, found: Sequence[Layer]) -> int:
     return run(values, found)
 
 
+def _reveal(values: Values, found: Sequence[Layer]) -> int:
+    from dicomtools.reveal import run
+
+    return run(values, found)
+
+
 def _doctor(values: Values, found: Sequence[Layer]) -> int:
     from dicomtools.doctor import run
 
@@ -146,6 +152,7 @@ _COMMANDS: dict[str, tuple[Command, Run]] = {
         (commands.STORE, _store),
         (commands.SEARCH, _search),
         (commands.SHOW, _show),
+        (commands.REVEAL, _reveal),
         (commands.DOCTOR, _doctor),
         (commands.COMPLETION, _completion),
         (commands.UP, _up),

@@ -32,6 +32,7 @@ from store_scp.options import ScpOptions
 from store_scp.server import StoreScp
 from tests import factories
 from tests.integration import test_retrieve_command as command
+from tests.recipients import recipient
 
 CANARY = b"canary"
 KEY = "a secret of the clinic, long enough"
@@ -221,6 +222,52 @@ def assert_the_same_tree_after_import(out: Path, again: Path, tree: str) -> None
     store.close()
     assert len(landed) == len(list(out.glob("*.dcm")))
     assert "\n".join(map(render.text, build_trees(landed))) == tree
+
+
+def test_the_key_holder_alone_learns_who_it_was_and_gets_the_originals_back(tmp_path: Path) -> None:
+    # given a certificate; its holder's key is elsewhere
+    holder = recipient(tmp_path, "keeper")
+    out, back = tmp_path / "out", tmp_path / "back"
+    words = ["--patientId", FIRST.patient_id, "--newPatientId", "NEW", *WORDS, *IMAGES]
+    words += ["--mapCertificate", str(holder.cert_file), "--encryptAttributes", "--useGet"]
+
+    # when the patient is exported
+    with command.clinic() as at:
+        done = at.run(out, *words)
+
+    # then nothing tells who it was, to whoever has not the key
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_nothing_leaked(out, done.stdout, done.stderr)
+    sealed = tmp_path / "anonymization_map.csv.p7m"
+    assert f"{sealed}, encrypted" in done.stdout
+    assert CANARY not in sealed.read_bytes().lower()
+    exported = [dcmread(path) for path in out.glob("*.dcm")]
+    assert all(len(dataset.EncryptedAttributesSequence) == 1 for dataset in exported)
+
+    # and whoever has it reads the map, and has the original objects
+    key = ["--certFile", str(holder.cert_file), "--keyFile", str(holder.key_file)]
+    shown = reveal("--path", str(sealed), *key)
+    assert FIRST.patient_id in shown
+    assert "CANARYNAME^CANARYGIVEN" in shown
+    reveal("--path", str(out), "--out", str(back), *key)
+    originals = {str(i.ref.sop_instance_uid): i.dataset for i in FIRST.instances}
+    restored = [dcmread(path) for path in back.glob("*.dcm")]
+    assert len(restored) == len(exported) == len(FIRST.closure(LABEL))
+    for dataset in restored:
+        assert dataset == originals[dataset.SOPInstanceUID]
+
+
+def reveal(*words: str) -> str:
+    """Run the command; return what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dicomtools.main", "reveal", *words],
+        check=True,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=command.DEADLINE_S,
+    )
+    return done.stdout
 
 
 def nobody_listens(stored: StoredInstance, calling_ae_title: str) -> None:

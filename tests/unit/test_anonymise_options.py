@@ -12,14 +12,16 @@ import pytest
 
 from dicomcore.deident import BurnedIn
 from dicomcore.pseudonym_map import COLUMNS, Renamed
+from dicomio.sealed import load_certificates, load_opener, unseal
 from dicomtools.anonymize_options import Anonymization
 from dicomtools.commands import RETRIEVE
 from dicomtools.config import resolve
 from dicomtools.options import parse_command_line
 from dicomtools.problems import CommandProblem
-from dicomtools.pseudonym_map import append_to_map
+from dicomtools.pseudonym_map import PseudonymMap, append_to_map
 from dicomtools.retrieve_options import RetrieveOptions, retrieve_options
 from dicomtools.settings import Layer, environment_layer, layers
+from tests.recipients import Recipient, recipient
 
 NEW = ("--anonymize", "--newPatientId", "NEW", "--newPatientName", "NEW^NAME")
 
@@ -53,7 +55,8 @@ def test_by_default_the_profile_is_that_for_aria_and_the_key_is_new_each_time(
     assert first.key != second.key
     assert len(first.key) == 32
     assert not first.key_is_kept
-    assert first.map_file is None
+    assert first.pseudonym_map is None
+    assert first.seal is None
     assert not first.allow_partial
     assert first.allowed_burned_in == frozenset()
     assert first.key.hex() not in repr(first)
@@ -243,3 +246,89 @@ def test_a_map_that_cannot_be_written_is_a_problem_in_words(tmp_path: Path) -> N
         how(tmp_path, "--mapFile", str(tmp_path / "absent" / "map.csv"))
 
     assert "--mapFile cannot be written" in problem.value.words
+
+
+def opened(path: Path, holder: Recipient) -> list[list[str]]:
+    plain = unseal(path.read_bytes(), *load_opener(holder.cert_file, holder.key_file))
+    return list(csv.reader(plain.decode().splitlines()))
+
+
+def test_with_a_certificate_the_map_is_encrypted_and_lies_beside_the_folder(
+    tmp_path: Path,
+) -> None:
+    holder = recipient(tmp_path)
+
+    by_default = how(tmp_path, "--mapCertificate", str(holder.cert_file)).pseudonym_map
+    named = how(
+        tmp_path,
+        *("--map-certificate", str(holder.cert_file), "--mapFile", str(tmp_path / "who.csv")),
+    ).pseudonym_map
+    configured = how(
+        tmp_path, settings=anonymizer(MapCertificate=[str(holder.cert_file)])
+    ).pseudonym_map
+
+    assert by_default is not None
+    assert named is not None
+    assert configured is not None
+    assert by_default.is_sealed
+    assert by_default.path == configured.path == tmp_path / "anonymization_map.csv.p7m"
+    assert named.path == tmp_path / "who.csv.p7m"
+    assert list(tmp_path.glob("*.p7m")) == []
+
+
+def test_an_encrypted_map_has_every_line_and_is_never_written_over(tmp_path: Path) -> None:
+    holder = recipient(tmp_path)
+    certificates = load_certificates(holder.cert_file)
+    lines = [Renamed(f"P{n}", "Ä^B", f"NEW-0{n}", "N", "now") for n in (1, 2)]
+
+    first = PseudonymMap(tmp_path / "map.csv", certificates)
+    for line in lines:
+        first.add(line)
+    second = PseudonymMap(tmp_path / "map.csv", certificates)
+    second.add(lines[1])
+
+    assert first.path == tmp_path / "map.csv.p7m"
+    assert second.path == tmp_path / "map-2.csv.p7m"
+    header, *rows = opened(first.path, holder)
+    assert tuple(header) == COLUMNS
+    assert [row[0] for row in rows] == ["P1", "P2"]
+    assert len(opened(second.path, holder)) == 2
+    assert sorted(path.name for path in tmp_path.glob("*map*")) == ["map-2.csv.p7m", "map.csv.p7m"]
+
+
+@pytest.mark.parametrize("words", [{"days": (-9, -1)}, {"usage": "digital_signature"}])
+def test_a_certificate_that_cannot_be_used_is_a_problem_in_words(
+    tmp_path: Path, words: dict[str, object]
+) -> None:
+    holder = recipient(tmp_path, **words)  # type: ignore[arg-type]
+
+    for file in (holder.cert_file, tmp_path / "absent.pem", holder.key_file):
+        with pytest.raises(CommandProblem) as problem:
+            how(tmp_path, "--mapCertificate", str(file))
+        assert problem.value.words.startswith("--mapCertificate cannot be used: the ")
+
+
+def test_attributes_are_encrypted_to_the_certificate_or_not_at_all(tmp_path: Path) -> None:
+    holder = recipient(tmp_path)
+
+    found = how(tmp_path, "--mapCertificate", str(holder.cert_file), "--encryptAttributes")
+    with pytest.raises(CommandProblem, match="cannot be carried out") as problem:
+        how(tmp_path, "--encryptAttributes")
+
+    assert found.seal is not None
+    key = load_opener(holder.cert_file, holder.key_file)
+    assert unseal(found.seal(b"secret"), *key) == b"secret"
+    assert "--mapCertificate" in problem.value.words
+
+
+def test_what_encrypts_is_refused_without_anonymisation_unless_the_settings_have_it(
+    tmp_path: Path,
+) -> None:
+    certificate = str(recipient(tmp_path).cert_file)
+
+    for words in (["--mapCertificate", certificate], ["--encryptAttributes"]):
+        with pytest.raises(CommandProblem) as problem:
+            options(tmp_path, *words)
+        assert f"{words[0]} without --anonymize" in problem.value.words
+    settings = anonymizer(MapCertificate=[certificate], EncryptAttributes=True)
+    assert options(tmp_path, settings=settings).anonymization is None

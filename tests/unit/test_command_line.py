@@ -41,7 +41,19 @@ POSIX_ONLY = {
 
 @pytest.mark.parametrize(
     "name",
-    ["", "retrieve", "store", "search", "show", "doctor", "completion", "up", "demo", "demo-pacs"],
+    [
+        "",
+        "retrieve",
+        "reveal",
+        "store",
+        "search",
+        "show",
+        "doctor",
+        "completion",
+        "up",
+        "demo",
+        "demo-pacs",
+    ],
 )
 def test_the_help_is_as_it_was_agreed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = main([name, "--help"] if name else ["--help"])

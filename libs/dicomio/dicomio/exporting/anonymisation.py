@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dicomcore.deident import BurnedIn, Options, Profile
+from dicomcore.deident import BurnedIn, Options, Profile, Seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +19,5 @@ class Anonymization:
     """Whether the others leave when one object is held back."""
     allowed_burned_in: frozenset[BurnedIn] = frozenset()
     """Kinds of images that leave though a name may be visible in their pixels."""
+    seal: Seal | None = None
+    """Encrypts the originals of what is changed, which go along; None: they do not."""

@@ -153,7 +153,9 @@ class Prover:
 
     def _set_up(self) -> None:
         how = self._how
-        self._engine = Deidentifier(how.profile, how.options, how.key, self._identity, self.known)
+        self._engine = Deidentifier(
+            how.profile, how.options, how.key, self._identity, self.known, seal=how.seal
+        )
         self._verifier = Verifier(self.known, rules_out)
 
     def _process(self, file: ExportFile, staged: Path) -> Proven:
