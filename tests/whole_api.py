@@ -54,7 +54,7 @@ class Operation:
 
 @dataclass
 class WholeApi:
-    """Both services, listening."""
+    """The services, listening."""
 
     urls: dict[str, str] = field(default_factory=dict)
     routes: dict[str, tuple[AnyRoute, ...]] = field(default_factory=dict)
@@ -99,7 +99,7 @@ async def whole_api(
     token: str = "",
     patient_id: str = PATIENT,
 ) -> AsyncIterator[WholeApi]:
-    """Both services; `token` is one that may read their documents."""
+    """The services; `token` is one that may read their documents."""
     api = WholeApi()
     datasets = [
         plan("1.2.3.30", structures="1.2.3.20", patient_id=patient_id),
@@ -163,6 +163,8 @@ async def whole_api(
                 checks_of_both,
             ),
             ("qr-gateway", gateway_routes, registry, gateway.checks()),
+            # it speaks DICOM; over HTTP it has what every service has
+            ("store-scp", (), CollectorRegistry(), {}),
         ):
             app = make_app(
                 service,

@@ -44,16 +44,25 @@ class Images:
             self._make_standins()
         for service in SERVICES:
             say(f"building dicomtools/{service}")
-            self.engine.build(
-                *self._secrets(),
-                *(
-                    f"--build-arg={one}"
-                    for one in (f"SERVICE={service}", f"PYTHON_IMAGE={self.base}")
-                ),
-                f"--tag={self.of(service)}",
-                str(ROOT),
-            )
+            self._build(service, self.of(service))
         self._make_minio()
+
+    def built_anew(self, service: str) -> str:
+        """Return the tag of an image that was built once more, with nothing of the builds before."""
+        tag = f"dicomtools/{service}:{TAG}-anew"
+        say(f"building dicomtools/{service} once more, from nothing")
+        self._build(service, tag, "--no-cache")
+        return tag
+
+    def _build(self, service: str, tag: str, *options: str) -> None:
+        arguments = (f"SERVICE={service}", f"PYTHON_IMAGE={self.base}")
+        self.engine.build(
+            *self._secrets(),
+            *(f"--build-arg={one}" for one in arguments),
+            *options,
+            f"--tag={tag}",
+            str(ROOT),
+        )
 
     @staticmethod
     def of(name: str) -> str:

@@ -27,6 +27,16 @@ print(json.dumps({
 """
 
 
+CONTENT = """
+import hashlib, json, pathlib
+print(json.dumps({
+    str(path): [path.stat().st_mode, path.stat().st_uid, hashlib.sha256(path.read_bytes()).hexdigest()]
+    for path in pathlib.Path("/opt/dicomtools").rglob("*") if path.is_file()
+}))
+"""
+"""Each file of ours, its rights, its owner and its digest."""
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_image_adds_at_most_200_megabytes_to_its_base(
     engine: Engine, images: Images, service: str
@@ -68,6 +78,22 @@ def test_an_image_holds_nothing_that_builds_and_only_what_its_service_needs(
     # thumbnails; sending, receiving and exporting are everyone's
     assert ("numpy" in packages) == (service in ("indexer", "cli"))
     assert "pynetdicom" in packages
+
+
+def test_the_same_sources_give_the_same_files(engine: Engine, images: Images) -> None:
+    def content(image: str) -> dict[str, list[object]]:
+        command = ("--entrypoint", "python", "-i", image, "-")
+        files: dict[str, list[object]] = json.loads(
+            engine.docker("run", *HARDENED, *command, stdin=CONTENT)
+        )
+        return files
+
+    first, again = content(images.of("store-scp")), content(images.built_anew("store-scp"))
+
+    assert len(first) > 1000
+    assert {name for name in first.keys() | again.keys() if first.get(name) != again.get(name)} == (
+        set()
+    )
 
 
 @pytest.mark.parametrize("service", SERVICES[:3])

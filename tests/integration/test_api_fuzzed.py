@@ -34,7 +34,7 @@ CHECKS = [
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("service", ["indexer", "qr-gateway"])
+@pytest.mark.parametrize("service", ["indexer", "qr-gateway", "store-scp"])
 async def test_generated_requests_are_answered_as_documented(tmp_path: Path, service: str) -> None:
     async with whole_api(tmp_path) as api:
         tried = await asyncio.to_thread(fuzz, api.documents[service], api.urls[service])

@@ -81,7 +81,7 @@ def test_limits_and_reasons_are_those_of_the_code() -> None:
 def test_alerts_ask_for_metrics_that_exist() -> None:
     alerts = OPERATIONS.partition("### Alerts")[2].partition("\n## ")[0]
     asked = set(
-        re.findall(r"\b((?:store_scp|indexer|retrievals?|sends?|audit|http)_\w+)[{)]", alerts)
+        re.findall(r"\b((?:store_scp|indexer|retrievals?|sends?|exports?|audit|http)_\w+)[{)]", alerts)
     )
 
     assert asked
