@@ -49,7 +49,7 @@ def run(values: Values, layers: Sequence[Layer]) -> int:
     )
     print(rendered(trees, values.text("format"), paths), end="")
     skipped.report(sys.stderr, "not shown")
-    return OK if trees else FAILED
+    return _told(trees)
 
 
 def rendered(trees: Sequence[PatientTree], form: str, paths: Paths) -> str:
@@ -76,6 +76,12 @@ async def _show_server(values: Values) -> int:
             if tree is not None:
                 trees.append(tree)
     print(rendered(trees, values.text("format"), {}), end="")
+    return _told(trees)
+
+
+def _told(trees: Sequence[PatientTree]) -> int:
+    if not trees:
+        print("There is nothing to show.", file=sys.stderr)
     return OK if trees else FAILED
 
 

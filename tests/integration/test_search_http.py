@@ -132,9 +132,10 @@ async def test_pages_follow_one_another_until_the_last(client: Client) -> None:
     assert pages == 3
 
 
-async def test_statistics_count_what_is_found_and_what_there_is(client: Client) -> None:
+@pytest.mark.parametrize("flag", ["true", "1", ""])
+async def test_statistics_count_what_is_found_and_what_there_is(client: Client, flag: str) -> None:
     found = await client.get(
-        "/v1/search", [("tag", "Modality=CT"), ("limit", "1"), ("statistics", "true")]
+        "/v1/search", [("tag", "Modality=CT"), ("limit", "1"), ("statistics", flag)]
     )
 
     assert found["statistics"] == {"found": 7, "total": 10}

@@ -91,7 +91,9 @@ def test_a_folder_without_dicom_is_no_success(
         (tmp_path / f"{number}.txt").write_text("x")
 
     assert main(["show", "--path", str(tmp_path)]) == 1
-    assert "and 2 more" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "and 2 more" in told
+    assert "nothing to show" in told
 
 
 def test_a_folder_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:

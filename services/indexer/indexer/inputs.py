@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from dicomcore.ports import SearchScope
 from dicomcore.query import MAX_TERM_LENGTH
@@ -51,8 +51,8 @@ class SearchQuery(Filtered):
     `RTPlanLabel=PROST*`, `StudyDate=20240101-20240630`, `(300A,00B0)/(300A,00B2)=TB1`,
     `BeamSequence/ControlPointSequence/GantryAngle=0..180`. Terms about the same sequence have to
     hold in the same item."""
-    statistics: bool = False
-    """Whether to count all that is found."""
+    statistics: Annotated[bool, BeforeValidator(lambda given: given == "" or given)] = False
+    """Whether to count all that is found; `?statistics` alone means yes."""
 
 
 class ValuesQuery(Filtered):

@@ -90,6 +90,7 @@ def _plan(node: PlanNode) -> Iterator[Line]:
         date(plan.date),
         _prescription(plan),
         *(f"machine {machine}" for machine in machines),
+        count(len(plan.beams), "beam") if plan.beams else "no beams",
     )
     yield from _below(_in_plan(node))
 
