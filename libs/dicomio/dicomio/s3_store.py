@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,7 +30,8 @@ from dicomcore.errors import (
 )
 from dicomcore.keys import check_key, check_prefix
 from dicomcore.ports import ObjectStat
-from dicomio.parts import Parts, PartsReader
+from dicomio.kept_connections import KeptConnections, Server
+from dicomio.parts import CHUNK_BYTES, Parts, PartsReader
 from dicomio.usage import UsageEstimate
 
 MULTIPART_BYTES = 64 << 20
@@ -81,6 +83,17 @@ class _Server:
     """`If-None-Match: *`."""
     checks_sha256: bool
     """`x-amz-checksum-sha256`."""
+
+
+def _server(base: SplitResult, options: S3Options) -> Server:
+    tls = ssl.create_default_context(cafile=options.ca_file) if options.secure else None
+    return Server(
+        host=base.hostname or "",
+        port=base.port or (443 if options.secure else 80),
+        connect_timeout_s=options.connect_timeout_s,
+        read_timeout_s=options.read_timeout_s,
+        tls=tls,
+    )
 
 
 class S3Store:
@@ -136,6 +149,7 @@ class S3Store:
         # whether the bucket is in the host's name or in the path, the client knows
         address = urlsplit(self._client.get_presigned_url("PUT", options.bucket, "k"))
         self._base = address._replace(path=address.path.removesuffix("k"), query="")
+        self._quick = KeptConnections(_server(self._base, options))
         self._usage = UsageEstimate(lambda start_after: self.list("", start_after=start_after))
         self._known: _Server | None = None
 
@@ -206,6 +220,7 @@ class S3Store:
 
     def close(self) -> None:
         self._http.clear()
+        self._quick.close()
 
     def _put(self, key: str, body: Parts, sha256: str, *, conditional: bool = True) -> bool:
         """PUT, signed; return whether it was new.
@@ -224,6 +239,11 @@ class S3Store:
         if conditional:
             headers["If-None-Match"] = "*"
         url = self._base._replace(path=f"{self._base.path}{quote(key, safe='/~')}")
+        if body.size_bytes <= CHUNK_BYTES:
+            status = self._quick.put(url.path, {**headers, **self._signed(url, sha256)}, body)
+            if status in (HTTPStatus.OK, HTTPStatus.PRECONDITION_FAILED):
+                return status == HTTPStatus.OK
+            # whatever it was, the client says it better, and tries again where that may help
         for _attempt in range(_PUT_ATTEMPTS):
             with mapped_errors(key):
                 response = self._http.urlopen(
