@@ -95,6 +95,12 @@ def bodies() -> Iterator[dict[str, Any]]:
     yield {"level": CANARY, "keys": CANARY, "patient_id": [CANARY], "unheard_of": CANARY}
     yield {"peer": PEER, "study_instance_uids": [CANARY], "sop_instance_uids": [CANARY]}
     yield {"peer": PEER, "study_instance_uids": ["1.2.3"]}
+    yield {"selection": {"patient": CANARY}, "destination": {"zip": True}, "anonymise": {}}
+    yield {
+        "selection": {"query": {"tag": [f"PatientName={CANARY}*"], "patient_id": CANARY}},
+        "destination": {"bucket": {"prefix": CANARY}},
+    }
+    yield {"selection": {"plans": [CANARY]}, "destination": {"peer": CANARY}}
     yield {"clear": CANARY}
 
 

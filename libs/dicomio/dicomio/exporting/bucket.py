@@ -75,8 +75,8 @@ class BucketDestination:
             for name in sorted(self._names):
                 self._store.delete(self._prefix + name)
         except DicomToolsError as exc:
-            # without a manifest it is no export; what is left is named in the log
-            log.warning("export_not_removed", prefix=self._prefix, problem=exc.sentence)
+            # without a manifest it is no export
+            log.warning("export_not_removed", problem=exc.sentence)
 
 
 def read_manifest(store: ObjectStore, prefix: str) -> Manifest:

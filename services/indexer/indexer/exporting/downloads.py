@@ -106,7 +106,7 @@ class Downloads:
             with suppress(ConnectionError):  # the caller has left
                 await self._send(response, first, chunks)
         except DicomToolsError as exc:
-            log.warning("archive_cut_off", prefix=prefix, problem=exc.sentence)
+            log.warning("archive_cut_off", problem=exc.sentence)
             if request.transport is not None:
                 request.transport.abort()
         return response

@@ -117,7 +117,7 @@ class _Export:
     def run(self) -> ExportReport:
         finished = self._bucket.existing()
         if finished is not None:
-            log.info("export_found_finished", prefix=self._prefix)
+            log.info("export_found_finished")
             return report_of(finished, self._prefix)
         try:
             return report_of(self._exported(), self._prefix)
@@ -145,11 +145,12 @@ class _Export:
             ) from exc
 
     def _resolved(self) -> Resolved:
-        if self._keeper.resolved is None:
+        resolved = self._keeper.resolved
+        if resolved is None:
             self._tell("asking the index")
-            self._keeper.keep(self._parts.resolve(self._request.selection))
-        assert self._keeper.resolved is not None  # noqa: S101 - just kept
-        return self._keeper.resolved
+            resolved = self._parts.resolve(self._request.selection)
+            self._keeper.keep(resolved)
+        return resolved
 
     # ── as it is ────────────────────────────────────────────────────────────────────────────
 
