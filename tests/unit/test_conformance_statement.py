@@ -78,10 +78,25 @@ def test_limits_and_reasons_are_those_of_the_code() -> None:
         assert f"result {result}, source {source}, reason {reason}" in STATEMENT
 
 
+def test_log_lines_that_operations_tells_to_look_for_are_written() -> None:
+    told = re.findall(r"(?:log|the) lines? ((?:`\w+`(?:, | and )?)+)", OPERATIONS)
+    names = {name for line in told for name in re.findall(r"`(\w+)`", line)}
+    code = "".join(
+        path.read_text("utf-8")
+        for folder in ("libs", "services")
+        for path in (DOCS.parent / folder).rglob("*.py")
+    )
+
+    assert len(names) > 8
+    assert {name for name in names if f'"{name}"' not in code} == set()
+
+
 def test_alerts_ask_for_metrics_that_exist() -> None:
     alerts = OPERATIONS.partition("### Alerts")[2].partition("\n## ")[0]
     asked = set(
-        re.findall(r"\b((?:store_scp|indexer|retrievals?|sends?|exports?|audit|http)_\w+)[{)]", alerts)
+        re.findall(
+            r"\b((?:store_scp|indexer|retrievals?|sends?|exports?|audit|http)_\w+)[{)]", alerts
+        )
     )
 
     assert asked
