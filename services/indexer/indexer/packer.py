@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 class Packer:
-    """Looks for quiet series now and then. Every replica may: the second one to write gives way."""
+    """Looks for quiet series now and then, and for what an upgrade has left to do. Every replica may: the second one to write gives way."""
 
     def __init__(self, index: IndexDb, metrics: Metrics, *, every_s: float, quiet_s: float) -> None:
         self._index = index
@@ -26,6 +26,8 @@ class Packer:
         """Pack what is due every `every_s`, until cancelled."""
         while True:
             try:
+                while await self._index.catch_up():
+                    log.debug("index_caught_up_some")
                 while packed := await self._index.pack(quiet_s=self._quiet_s):
                     self._metrics.packed.inc(packed)
                     log.info("series_packed", series=packed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from operator import itemgetter
 
 from dicomcore.attributes import NUMERIC, Attribute
 from dicomcore.criteria import number_of
@@ -13,7 +14,11 @@ _MOST = 1_000_000
 
 
 class Found:
-    """The attributes at some paths; a path is tags of eight hexadecimal digits joined by slashes."""
+    """The attributes at some paths; a path is tags of eight hexadecimal digits joined by slashes.
+
+    Values are in the order of the items they are in, whatever the order of the attributes is: one that
+    was kept as columns has another than the data set.
+    """
 
     def __init__(self, attributes: Iterable[Attribute], wanted: Collection[str]) -> None:
         self._by_path: dict[str, list[tuple[Place, Sequence[str]]]] = {}
@@ -21,6 +26,8 @@ class Found:
             plain = path.removesuffix(NUMERIC)
             if plain in wanted:
                 self._by_path.setdefault(plain, []).append((items, values))
+        for found in self._by_path.values():
+            found.sort(key=itemgetter(0))
 
     def at(self, path: str) -> Iterator[tuple[Place, str]]:
         """Yield the values at a path that are not empty, each with the items it is in."""

@@ -256,6 +256,13 @@ class IndexDb(Protocol):
         """
         ...
 
+    async def catch_up(self) -> bool:
+        """Do some of what an upgrade has left to be done beside the work; return whether there is more.
+
+        Until then, `plans` says that it is not complete.
+        """
+        ...
+
     async def counts(self) -> IndexCounts:
         """Return how much the index holds."""
         ...

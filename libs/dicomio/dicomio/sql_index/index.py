@@ -36,6 +36,7 @@ from dicomio.sql_index import (
     hierarchy,
     listings,
     packing,
+    plan_fill,
     plan_search,
     queries,
 )
@@ -198,6 +199,15 @@ class SqlIndex:
         repacks = await asyncio.to_thread(packing.repacks, segments)
         now_us = time.time_ns() // 1000
         return await self._write(lambda c: packing.write_repacks(c, repacks, now_us))
+
+    async def catch_up(self) -> bool:
+        """Derive some facts of plans that an older release has not; see `IndexDb.catch_up`."""
+        due = await self._read(plan_fill.due)
+        if due is None:
+            return False
+        found = await asyncio.to_thread(plan_fill.derived, due)
+        await self._write(lambda c: plan_fill.write(c, due, found))
+        return True
 
     async def counts(self) -> IndexCounts:
         """Return how much the index holds."""

@@ -26,7 +26,9 @@ OWN = (
     *("intent", "machine", "birth_date", "total_dose", "dose_per_fraction", "fractions", "beams"),
     *("control_points", "max_control_points"),
 )
-LINKED = ("treated_fractions", "has_treatment", "has_structure_set")
+LINKED = ("treated_fractions",)
+HAS_TREATMENT = "has_treatment"
+HAS_STRUCTURE_SET = "has_structure_set"
 NUMBERS = {number: number.value for number in NumberField if number != NumberField.NOMINAL_ENERGY}
 """Column of each number that a plan has one of."""
 DATES = {date: date.value for date in DateField}
@@ -60,11 +62,7 @@ def own_columns(patient_id: str, facts: PlanFacts) -> Sequence[object]:
 
 def linked_columns(links: PlanLinks) -> Sequence[object]:
     """Return the values of `LINKED`."""
-    return (
-        _number(links.treated_fractions),
-        int(links.has_treatment),
-        int(links.has_structure_set),
-    )
+    return (_number(links.treated_fractions),)
 
 
 def own_values(patient_id: str, facts: PlanFacts) -> Values:
@@ -82,12 +80,20 @@ def own_values(patient_id: str, facts: PlanFacts) -> Values:
 
 def linked_values(links: PlanLinks) -> Values:
     """Return what a plan is found by, of what other objects say of it."""
-    return {
+    values: dict[tuple[str, str], float | None] = {
         (field.value, kept(text)): None
         for field, texts in linked_texts(links).items()
         for text in texts
         if text
     }
+    values[(HAS_TREATMENT, said(is_so=links.has_treatment))] = None
+    values[(HAS_STRUCTURE_SET, said(is_so=links.has_structure_set))] = None
+    return values
+
+
+def said(*, is_so: bool) -> str:
+    """Return the value of a field that is true or false."""
+    return "yes" if is_so else "no"
 
 
 def moment(date: str, time: str) -> str:

@@ -8,10 +8,15 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import Connection
 
 from dicomcore.plan_query import TextField
-from dicomio.sql_index.plan_rows import Values
+from dicomio.sql_index.plan_rows import HAS_STRUCTURE_SET, HAS_TREATMENT, Values
 from dicomio.sql_index.sql import change_many, chunks, marks, next_id, rows, tuple_marks
 
-_LINKED = (TextField.STRUCTURE.value, TextField.TARGET.value)
+_LINKED = (
+    TextField.STRUCTURE.value,
+    TextField.TARGET.value,
+    HAS_TREATMENT,
+    HAS_STRUCTURE_SET,
+)
 
 
 def set_values(connection: Connection, plans: Mapping[int, Values], *, linked: bool) -> None:

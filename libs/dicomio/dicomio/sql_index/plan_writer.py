@@ -29,7 +29,6 @@ from dicomio.sql_index.plan_rows import (
     own_values,
 )
 from dicomio.sql_index.plan_values import set_values
-from dicomio.sql_index.rows import Content
 from dicomio.sql_index.sql import change_many, chunks, marks, rows
 from dicomio.sql_index.texts import original, storable
 
@@ -37,27 +36,29 @@ PLAN = TypeAdapter(PlanFacts)
 LINKS = TypeAdapter(PlanLinks)
 _STRUCTURES = TypeAdapter(StructureFacts)
 _TREATMENT = TypeAdapter(TreatmentFacts)
-_NO_LINKS = LINKS.dump_json(PlanLinks())
+_NOT_LINKED = b""
+"""Until it was folded for the first time."""
 
 
-def write_facts(connection: Connection, contents: Mapping[int, Content]) -> None:
+Facts = PlanFacts | StructureFacts | TreatmentFacts
+
+
+def write_facts(connection: Connection, found: Mapping[int, Facts]) -> None:
     """Write what is new or has changed, by instance id, and bring the plans it is about up to date."""
-    if not contents:
+    if not found:
         return
-    places = _places(connection, list(contents))
+    places = _places(connection, list(found))
     plans: dict[int, PlanFacts] = {}
     structures: dict[int, StructureFacts] = {}
     treatments: dict[int, TreatmentFacts] = {}
-    for identity, content in contents.items():
-        match content.facts:
+    for identity, facts in found.items():
+        match facts:
             case PlanFacts():
-                plans[identity] = content.facts
+                plans[identity] = facts
             case StructureFacts():
-                structures[identity] = content.facts
+                structures[identity] = facts
             case TreatmentFacts():
-                treatments[identity] = content.facts
-            case None:
-                continue
+                treatments[identity] = facts
     affected = _write_plans(connection, plans, places)
     affected |= _write_structures(connection, structures, places)
     affected |= _write_treatments(connection, treatments, places)
@@ -70,7 +71,9 @@ def relink(connection: Connection, plans: Iterable[int]) -> None:
         before = {
             row[0]: (PLAN.validate_json(row[1]), bytes(row[2]))
             for row in rows(
-                connection, f"SELECT id, facts, links FROM plan WHERE id IN ({marks(some)})", *some
+                connection,
+                f"SELECT id, facts, links FROM plan_facts WHERE id IN ({marks(some)})",
+                *some,
             )
         }
         structures = _related(
@@ -99,12 +102,13 @@ def relink(connection: Connection, plans: Iterable[int]) -> None:
                 changed[identity] = (links, written)
         change_many(
             connection,
-            f"UPDATE plan SET links = ?, {', '.join(f'{name} = ?' for name in LINKED)}"
-            " WHERE id = ?",
-            [
-                (written, *linked_columns(links), identity)
-                for identity, (links, written) in changed.items()
-            ],
+            "UPDATE plan_facts SET links = ? WHERE id = ?",
+            [(written, identity) for identity, (_, written) in changed.items()],
+        )
+        change_many(
+            connection,
+            f"UPDATE plan SET {', '.join(f'{name} = ?' for name in LINKED)} WHERE id = ?",
+            [(*linked_columns(links), identity) for identity, (links, _) in changed.items()],
         )
         values = {identity: linked_values(links) for identity, (links, _) in changed.items()}
         set_values(connection, values, linked=True)
@@ -113,19 +117,20 @@ def relink(connection: Connection, plans: Iterable[int]) -> None:
 def _write_plans(
     connection: Connection, plans: Mapping[int, PlanFacts], places: Mapping[int, Sequence[Any]]
 ) -> set[int]:
-    changed = _changed(connection, "plan", {one: PLAN.dump_json(f) for one, f in plans.items()})
-    names = ("id", "patient", "tie", "sop_uid", "facts", "links", *OWN, *LINKED)
-    updated = ("facts", *OWN)
+    changed = _changed(
+        connection, "plan_facts", {one: PLAN.dump_json(f) for one, f in plans.items()}
+    )
+    names = ("id", "patient", "tie", "sop_uid", *OWN, *LINKED)
     values = []
     found = {}
-    for identity, written in changed.items():
+    for identity in changed:
         patient, patient_id, sop_uid, sha256 = places[identity]
         tie = f"{sop_uid}/{bytes(sha256)[: DIGEST_LENGTH // 2].hex()}"
         facts = plans[identity]
         shown_id = original(patient_id)
         values.append(
             (
-                *(identity, patient, tie, sop_uid, written, _NO_LINKS),
+                *(identity, patient, tie, sop_uid),
                 *own_columns(shown_id, facts),
                 *linked_columns(PlanLinks()),
             )
@@ -134,8 +139,14 @@ def _write_plans(
     change_many(
         connection,
         f"INSERT INTO plan ({', '.join(names)}) VALUES ({marks(names)}) ON CONFLICT (id) DO UPDATE"
-        f" SET {', '.join(f'{name} = excluded.{name}' for name in updated)}",
+        f" SET {', '.join(f'{name} = excluded.{name}' for name in OWN)}",
         values,
+    )
+    change_many(
+        connection,
+        "INSERT INTO plan_facts (id, facts, links) VALUES (?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET facts = excluded.facts",
+        [(identity, written, _NOT_LINKED) for identity, written in changed.items()],
     )
     set_values(connection, found, linked=False)
     return set(changed)

@@ -213,19 +213,24 @@ plan = Table(
     Column("patient", Identity, ForeignKey("patient.id"), nullable=False),
     Column("tie", Characters, nullable=False, unique=True),  # UID and digest: one for each version
     Column("sop_uid", Characters, nullable=False),
-    Column("facts", LargeBinary, nullable=False),  # what it says itself, JSON
-    Column("links", LargeBinary, nullable=False),  # what other objects say of it, JSON
     # what plans are sorted by: texts folded, empty if unknown; numbers -1 if unknown
     *(Column(name, Characters, nullable=False) for name in _SORTED_TEXTS),
     *(Column(name, Double, nullable=False) for name in _SORTED_NUMBERS),
     Column("max_control_points", Double, nullable=False),
-    Column("has_treatment", SmallInteger, nullable=False),
-    Column("has_structure_set", SmallInteger, nullable=False),
     Index("plan_of_patient", "patient"),
+    Index("plan_by_max_control_points", "max_control_points"),
     Index("plan_by_uid", "sop_uid"),
     *(Index(f"plan_by_{name}", name, "tie") for name in (*_SORTED_TEXTS, *_SORTED_NUMBERS)),
 )
-"""Readable versions of plans, and the facts they are listed by."""
+"""Readable versions of plans, and what they are sorted by: short rows, for many are looked at."""
+
+plan_facts = Table(
+    "plan_facts",
+    metadata,
+    Column("id", Identity, ForeignKey("plan.id"), primary_key=True),
+    Column("facts", LargeBinary, nullable=False),  # what it says itself, JSON
+    Column("links", LargeBinary, nullable=False),  # what other objects say of it, JSON
+)
 
 plan_value = Table(
     "plan_value",
@@ -275,7 +280,7 @@ upkeep = Table(
 """What a migration left to be done beside the work: how far it is; gone when it is done."""
 
 CHILDREN_FIRST = (
-    *(upkeep, plan_has, plan_value, plan, structure_fact, treatment_fact),
+    *(upkeep, plan_has, plan_value, plan_facts, plan, structure_fact, treatment_fact),
     *(span, occurrence, posting, value, path, segment),
     *(reference, conflict, instance, series, study, patient),
 )

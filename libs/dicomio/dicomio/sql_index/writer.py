@@ -63,7 +63,7 @@ def write_batch(
     write_facts(
         connection,
         {
-            ids[row.facts.object_key]: row.content
+            ids[row.facts.object_key]: row.content.facts
             for row in batch
             if row.content is not None and row.content.facts is not None
         },

@@ -91,17 +91,20 @@ def _plans() -> None:
         sa.Column("patient", _Identity, sa.ForeignKey("patient.id"), nullable=False),
         _text("tie", unique=True),
         _text("sop_uid"),
-        *(sa.Column(name, sa.LargeBinary, nullable=False) for name in ("facts", "links")),
         *(_text(name) for name in _SORTED_TEXTS),
         *(sa.Column(name, sa.Double, nullable=False) for name in _SORTED_NUMBERS),
         sa.Column("max_control_points", sa.Double, nullable=False),
-        sa.Column("has_treatment", sa.SmallInteger, nullable=False),
-        sa.Column("has_structure_set", sa.SmallInteger, nullable=False),
     )
     op.create_index("plan_of_patient", "plan", ["patient"])
     op.create_index("plan_by_uid", "plan", ["sop_uid"])
     for name in (*_SORTED_TEXTS, *_SORTED_NUMBERS):
         op.create_index(f"plan_by_{name}", "plan", [name, "tie"])
+    op.create_index("plan_by_max_control_points", "plan", ["max_control_points"])
+    op.create_table(
+        "plan_facts",
+        sa.Column("id", _Identity, sa.ForeignKey("plan.id"), primary_key=True),
+        *(sa.Column(name, sa.LargeBinary, nullable=False) for name in ("facts", "links")),
+    )
 
 
 def _values() -> None:
