@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 K8S    := .k8s-check
 
-.PHONY: help install lock demo test check fmt bench up secrets sbom k8s-check compose-test clean
+.PHONY: screenshots help install lock demo test check fmt bench up secrets sbom k8s-check compose-test clean
 
 help:            ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ bench: install   ## the README's figures, each as a ratio against a peer in the 
 up: install      ## the three services in one process, on this machine only
 	$(BIN)/dicomtools up
 
+screenshots: install  ## every view of the web page, light and dark, wide and narrow, into ./screenshots (needs chromium)
+	$(BIN)/python -m tests.browser.screenshots screenshots
+
 secrets:         ## random passwords for compose.yaml and k8s, into ./secrets; existing ones are kept
 	@sh deploy/make-secrets.sh secrets
 
@@ -71,4 +74,4 @@ lock:            ## make requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet deploy/audit-tools.in -o deploy/audit-tools.lock
 
 clean:           ## remove what the targets made
-	rm -rf $(VENV) $(K8S) .compose-test .demo demo-export
+	rm -rf $(VENV) $(K8S) .compose-test .browser-tools .demo demo-export screenshots

@@ -28,7 +28,7 @@ settings.register_profile(
 settings.load_profile("dicomtools")
 
 NOTHING_SKIPPED = "DICOMTOOLS_NOTHING_SKIPPED"
-"""Set by CI: a test marked `peer` or `server` that was skipped fails the run."""
+"""Set by CI: a test marked `peer`, `server` or `browser` that was skipped fails the run."""
 
 _skipped: list[str] = []
 
@@ -43,7 +43,7 @@ def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.skipped and {"peer", "server"} & set(report.keywords):
+    if report.skipped and {"peer", "server", "browser"} & set(report.keywords):
         _skipped.append(report.nodeid)
 
 

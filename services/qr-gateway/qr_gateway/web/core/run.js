@@ -4,6 +4,7 @@
  */
 
 import { ApiError, follow, get, post, serverBack } from "./api.js";
+import { indexed } from "./indexed.js";
 import { store } from "./store.js";
 
 /** @typedef {import("./cohort.js").Order} Order */
@@ -88,13 +89,23 @@ async function carryOut(id) {
   await each(id, "lines", stop.signal);
   const run = runOf(id);
   if (!run || stop.signal.aborted || run.exporting === null) return;
-  const orders = run.exporting(run.lines);
+  await Promise.all(run.lines.map((line) => caughtUp(id, line, stop.signal)));
+  if (stop.signal.aborted) return;
+  const orders = run.exporting(runOf(id)?.lines ?? []);
   const round = crypto.randomUUID();
   update(id, (now) => ({
     ...now,
     exports: orders.map((order, at) => waiting(`${round}-${at}`, order.title, "/v1/exports", order.body)),
   }));
   await each(id, "exports", stop.signal);
+}
+
+/** @param {string} id @param {Line} line @param {AbortSignal} signal */
+async function caughtUp(id, line, signal) {
+  if (line.state !== "complete" && line.state !== "partial") return;
+  change(id, line.key, { problem: "The index reads what has arrived." });
+  const there = await indexed(line.job, signal).catch(() => false);
+  change(id, line.key, { problem: there ? "" : "The index does not know all that has arrived: the export may lack some of it." });
 }
 
 /**

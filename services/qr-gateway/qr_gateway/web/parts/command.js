@@ -27,8 +27,9 @@ const SHELLS = /** @type {const} */ ([["bat", "Windows"], ["sh", "Linux, macOS"]
  *
  * @param {() => Command | null} command null: nothing can be written yet
  * @param {string} waiting what is missing then
+ * @param {import("../core/dom.js").Child} [fields] of the command line only
  */
-export function commandCard(command, waiting) {
+export function commandCard(command, waiting, fields) {
   const shell = selectField({
     label: "For",
     choices: SHELLS,
@@ -89,7 +90,7 @@ export function commandCard(command, waiting) {
   shell.addEventListener("change", () => void write());
   const element = card(
     "Command line",
-    [h("div", { class: "command" }, text), h("div", { class: "row" }, shell, h("div", { class: "row grow" }, copyButton, batch), said)],
+    [fields ?? null, h("div", { class: "command" }, text), h("div", { class: "row" }, shell, h("div", { class: "row grow" }, copyButton, batch), said)],
   );
   void write();
   return { element, changed };

@@ -145,16 +145,16 @@ export function checkBox({ label, hint, checked, disabled, onChange }) {
  * Return a choice of one of several, as a group with a legend.
  *
  * @param {{
- *   legend: string, value: string, onChange: (value: string) => void,
+ *   legend: string, value: string, quiet?: boolean, onChange: (value: string) => void,
  *   choices: readonly { value: string, label: string, hint?: string }[]
  * }} options
  */
-export function choiceGroup({ legend, value, choices, onChange }) {
+export function choiceGroup({ legend, value, quiet, choices, onChange }) {
   const name = uniqueId("choice");
   return h(
     "fieldset",
     { class: "stack tight" },
-    h("legend", null, legend),
+    h("legend", { class: quiet ? "unseen" : null }, legend),
     h(
       "div",
       { class: "choices" },
@@ -188,7 +188,7 @@ export function rangeField({ label, type = "number", step = "any", separator = "
   const [from, to] = [end("from"), end("to")];
   const element = h(
     "div",
-    { class: "field", role: "group", "aria-label": name },
+    { class: type === "date" ? "field days" : "field", role: "group", "aria-label": name },
     h("span", { class: "label" }, name),
     h("div", { class: "range" }, from, h("span", { class: "soft", "aria-hidden": "true" }, "–"), to),
   );

@@ -17,7 +17,7 @@ export function isFinal(state) {
 }
 
 /**
- * Return the part that is done, and how it stands in words.
+ * Return the part that is done, and what it does and has done in words.
  *
  * @param {any} job a view of a job
  * @returns {[number | null, string]}
@@ -28,5 +28,5 @@ export function standing(job) {
   const moved = progress.bytes_moved > 0 ? `${bytes(progress.bytes_moved)} moved` : "";
   const there = progress.expected > 0 ? `${number(progress.landed)} of ${counted(progress.expected, "instance")}` : "";
   const step = isFinal(job.state) ? "" : progress.step;
-  return [part, [stateInWords(job.state), step, there, moved].filter(Boolean).join(" · ")];
+  return [part, [step, there, moved].filter(Boolean).join(" · ")];
 }

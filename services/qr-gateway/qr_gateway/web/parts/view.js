@@ -106,5 +106,5 @@ export function tabs(label, tabs_, first) {
     buttons[next]?.focus();
   });
   open(first ?? tabs_[0]?.name ?? "");
-  return h("div", null, list, panel);
+  return h("div", { class: "tabbed" }, list, panel);
 }

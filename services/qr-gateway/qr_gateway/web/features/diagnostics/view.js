@@ -32,7 +32,7 @@ class DiagnosticsView extends View {
     const peer = selectField({ label: "Peer", choices: [], required: true, onInput: () => command.changed() });
     const checks = selectField({ label: "What to check", choices: CHECKS });
     const patient = textField({ label: "Patient ID", hint: "One small object of this patient is retrieved, to see that it arrives.", maxLength: 64, onInput: () => command.changed() });
-    const port = textField({ label: "Listening port of the command line", type: "number", min: 1, max: 65535, value: personal().listenPort, onInput: () => command.changed() });
+    const port = textField({ label: "Listening port", type: "number", min: 1, max: 65535, value: personal().listenPort, onInput: () => command.changed() });
     const place = h("div", { "aria-live": "polite" });
     const run = h("button", { class: "primary", disabled: !may("retriever") }, icon("pulse"), "Run");
     const command = commandCard(() => {
@@ -43,7 +43,10 @@ class DiagnosticsView extends View {
         options: { ...connectionOptions(chosen), ...(port.value ? { listenPort: Number(port.value) } : {}) },
         ...(patient.value.trim() ? { patients: [{ patient_id: patient.value.trim(), plans: [] }] } : {}),
       };
-    }, "Choose a peer.");
+    }, "Choose a peer.", [
+      h("p", { class: "soft" }, "The same checks where the command line runs; the batch file goes to the computer that has the trouble."),
+      h("div", { class: "grid" }, port),
+    ]);
     const form = h("form", { class: "stack", novalidate: true }, h("div", { class: "grid" }, peer, checks, patient), h("div", null, run));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
@@ -62,7 +65,6 @@ class DiagnosticsView extends View {
       this,
       heading("Diagnostics", "Whether a DICOM system can be reached, answers, and can deliver to this server."),
       card("From this server", [form, place]),
-      card("From your own computer", [h("p", { class: "soft" }, "The same checks where the command line runs; the batch file goes to the computer that has the trouble."), h("div", { class: "grid" }, port)]),
       command.element,
     );
     void get("/v1/peers", undefined, this.leaving).then(

@@ -10,7 +10,7 @@ import { card } from "../../parts/view.js";
  * @typedef {{ newId: string, newName: string, profile: string, options: string[], allowPartial: boolean }} Anonymising
  */
 
-const DEFAULT_OPTIONS = ["CleanDesc", "RetainDeviceIdent"];
+export const DEFAULT_OPTIONS = ["CleanDesc", "RetainDeviceIdent"];
 const WRITABLE = /^[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]{0,62}[\x21-\x5b\x5d-\x7e])?$/;
 
 /** @param {() => void} changed @param {() => number} count of patients */

@@ -23,6 +23,7 @@ export function destinationCard(changed) {
   const place = h("div", { hidden: true }, peer);
   const group = choiceGroup({
     legend: "Where it goes",
+    quiet: true,
     value: kind,
     choices: CHOICES,
     onChange: (value) => {

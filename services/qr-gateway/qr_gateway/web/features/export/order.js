@@ -32,7 +32,7 @@ export function exportOrders(anonymising, destination) {
 /** @param {string} patientId @param {readonly Line[]} landed */
 function selectionOf(patientId, landed) {
   if (landed.length === 0) return null;
-  if (landed.some((line) => line.body.plan_label === null && !line.body.only_approved)) return { patient_id: patientId };
+  if (landed.some((line) => line.body.plan_label === null && !line.body.only_approved)) return { patient: patientId };
   const plans = landed.flatMap((line) => (line.job?.plans ?? []).filter((/** @type {any} */ one) => one.outcome === "selected"));
   const uids = [...new Set(plans.map((one) => one.sop_instance_uid))];
   return uids.length > 0 ? { plans: uids } : null;
@@ -45,7 +45,7 @@ function anonymised(how, suffix) {
     anonymise: {
       new_patient_id: how.newId + suffix,
       new_patient_name: how.newName + suffix,
-      profile: how.profile,
+      profile: how.profile.replace(/\.csv$/, ""),
       options: how.options,
       allow_partial: how.allowPartial,
     },
@@ -54,5 +54,6 @@ function anonymised(how, suffix) {
 
 /** @param {Destination} destination */
 function place(destination) {
-  return destination.kind === "peer" ? { kind: "peer", peer: destination.peer } : { kind: destination.kind };
+  if (destination.kind === "peer") return { peer: destination.peer };
+  return destination.kind === "zip" ? { zip: true } : { bucket: {} };
 }

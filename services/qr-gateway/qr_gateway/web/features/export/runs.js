@@ -5,12 +5,12 @@ import { bytes, counted, moment } from "../../core/format.js";
 import { link } from "../../core/router.js";
 import { allEnded, cancelRun, retryRun } from "../../core/run.js";
 import { store } from "../../core/store.js";
+import { downloadOf } from "../../parts/download.js";
 import { icon } from "../../parts/icon.js";
 import { standing, stateTag } from "../../parts/job.js";
 import { tag } from "../../parts/notice.js";
 import { progressBar } from "../../parts/progress.js";
 import { card } from "../../parts/view.js";
-import { resultOf } from "./result.js";
 
 /** @typedef {import("../../core/run.js").Run} Run */
 /** @typedef {import("../../core/run.js").Line} Line */
@@ -82,7 +82,7 @@ function lineRow() {
     title.textContent = line.title;
     text.textContent = line.job === null ? line.problem || "Waiting to be sent" : standing(line.job)[1];
     fill(state, line.state === "refused" ? tag("bad", "Refused") : line.state === "waiting" ? tag("", "Waiting") : stateTag(line.state));
-    const now = `${line.key} ${line.state} ${line.job?.ended_at ?? ""} ${line.job?.missing?.length ?? ""}`;
+    const now = `${line.key} ${line.state} ${line.job?.ended_at ?? ""} ${line.job?.missing?.length ?? line.job?.not_there?.length ?? ""}`;
     if (now !== before) fill(detail, detailOf(line));
     before = now;
   }
@@ -94,7 +94,8 @@ function detailOf(line) {
   const { job } = line;
   if (job === null) return null;
   const kind = line.path.split("/").at(-1) ?? "";
-  const missing = job.missing ?? [];
+  // a list of a retrieval, a number in the view of an export
+  const missing = [...(Array.isArray(job.missing) ? job.missing : []), ...(job.not_there ?? [])];
   const plans = (job.plans ?? []).filter((/** @type {any} */ one) => one.outcome === "unavailable");
   return [
     line.problem || job.problem ? h("p", { class: "small" }, line.problem || job.problem) : null,
@@ -112,7 +113,7 @@ function detailOf(line) {
       { class: "small row" },
       saved(job),
       h("a", { href: link("/jobs", { kind, id: job.id }) }, "Job", h("span", { class: "unseen" }, ` of ${line.title}`)),
-      kind === "exports" ? resultOf(job) : null,
+      kind === "exports" ? downloadOf(job) : null,
     ),
   ];
 }

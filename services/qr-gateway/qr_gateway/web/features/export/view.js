@@ -10,8 +10,8 @@ import { commandCard, connectionOptions } from "../../parts/command.js";
 import { textField } from "../../parts/field.js";
 import { icon } from "../../parts/icon.js";
 import { message, showError } from "../../parts/notice.js";
-import { View, card, heading } from "../../parts/view.js";
-import { anonymiseCard } from "./anonymise.js";
+import { View, heading } from "../../parts/view.js";
+import { DEFAULT_OPTIONS, anonymiseCard } from "./anonymise.js";
 import { destinationCard } from "./destination.js";
 import { exportOrders } from "./order.js";
 import { runsPlace } from "./runs.js";
@@ -27,12 +27,12 @@ class ExportView extends View {
     const anonymise = anonymiseCard(changed, () => what.patients().length);
     const destination = destinationCard(changed);
     const folder = textField({
-      label: "Folder of the command line",
+      label: "Folder",
       value: personal().exportPath,
       hint: "Several patients, and several plans of one, have folders of their own in it.",
       onInput: changed,
     });
-    const map = textField({ label: "Map file of the command line", hint: "CSV of who became whom, outside of the folder; it identifies the patients.", onInput: changed });
+    const map = textField({ label: "Map file", hint: "CSV of who became whom, outside of the folder; it identifies the patients.", onInput: changed });
     const command = commandCard(
       () => {
         const peer = what.peer();
@@ -59,6 +59,7 @@ class ExportView extends View {
         };
       },
       "Choose a peer and patients and give a folder; anonymised, the new ID and name as well.",
+      h("div", { class: "grid wide" }, folder, map),
     );
     const problem = h("div");
     const run = h("button", { type: "button", class: "primary", disabled: !may("retriever") }, icon("take"), "Run on this server");
@@ -86,12 +87,11 @@ class ExportView extends View {
       destination.element,
       h("div", { class: "stack tight" }, problem, h("div", { class: "row" }, run, h("span", { class: "small soft" }, "It goes on when you close this page; see Jobs."))),
       runs,
-      card("Folders", [h("div", { class: "grid wide" }, folder, map)]),
       command.element,
     );
     anonymise.agree();
     destination.agree(false);
-    void Promise.all([get("/v1/peers", undefined, this.leaving), get("/v1/settings", undefined, this.leaving)]).then(
+    void Promise.all([get("/v1/peers", undefined, this.leaving), defaults(this.leaving)]).then(
       ([{ peers }, settings]) => {
         what.offer(peers, settings);
         destination.offer(peers);
@@ -101,6 +101,15 @@ class ExportView extends View {
       (error) => this.leaving.aborted || showError(problem, error),
     );
   }
+}
+
+/** The server's defaults are a help: a form without them is a form. @param {AbortSignal} leaving */
+function defaults(leaving) {
+  return get("/v1/settings", undefined, leaving).catch(() => ({
+    default_peer: null,
+    export_profile: "",
+    export_options: DEFAULT_OPTIONS,
+  }));
 }
 
 customElements.define("export-view", ExportView);

@@ -2,10 +2,11 @@
 
 import { follow, get, post } from "../../core/api.js";
 import { fill, h } from "../../core/dom.js";
-import { bytes, counted, duration, moment, number, words } from "../../core/format.js";
+import { bytes, counted, duration, moment, number, stateInWords, words } from "../../core/format.js";
 import { go, link } from "../../core/router.js";
 import { may } from "../../core/session.js";
 import { icon } from "../../parts/icon.js";
+import { downloadOf } from "../../parts/download.js";
 import { isFinal, standing, stateTag } from "../../parts/job.js";
 import { inWords, message, showError, tag, toast } from "../../parts/notice.js";
 import { progressBar } from "../../parts/progress.js";
@@ -30,7 +31,7 @@ export async function jobPage(place, kind, id, leaving) {
   /** @param {any} job */
   const show = (job) => {
     const [part, text] = standing(job);
-    bar.show(part, text, isFinal(job.state));
+    bar.show(part, [stateInWords(job.state), text].filter(Boolean).join(" · "), isFinal(job.state));
     fill(facts, factsOf(kind, job));
     fill(buttons, actions(kind, job, path));
   };
@@ -57,6 +58,9 @@ function factsOf(kind, job) {
     ["Ended", moment(job.ended_at)],
     ["Took", duration(job.started_at, job.ended_at)],
     ["Moved", `${bytes(job.progress.bytes_moved)}, ${counted(job.progress.instances_moved, "instance")}, ${counted(job.progress.requests, "request")}`],
+    ["Files", job.files ? `${counted(job.files, "file")}, ${bytes(job.size_bytes)}` : ""],
+    ["Where", job.prefix],
+    ["Who became whom", job.pseudonym_map],
     ["The PACS lists", job.catalogue_instances ? counted(job.catalogue_instances, "instance") : ""],
   ];
   return h("dl", { class: "facts" }, rows.filter(([, value]) => value).flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)]));
@@ -70,6 +74,7 @@ function actions(kind, job, path) {
     stop.addEventListener("click", () => void acted(post(`${path}/cancel`, undefined), "It is asked to end; what has landed stays."));
     return stop;
   }
+  if (job.asked?.destination.zip) return downloadOf(job);
   const again = kind.again;
   if (again === null || job.state === "complete") return null;
   const retry = h("button", { type: "button", class: "primary" }, icon("again"), "Try again what is missing");
@@ -102,6 +107,15 @@ function reportOf(job) {
       ["Why it is not here", (row) => row.reason],
       ["Modality", (row) => row.modality],
       ["UID", (row) => h("span", { class: "uid" }, row.uid)],
+    ]),
+    listed("Not in the export", job.not_there ?? [], [
+      ["What", (row) => row.why],
+      ["Why not", (row) => row.reason],
+      ["UID", (row) => h("span", { class: "uid" }, row.uid)],
+    ]),
+    listed("Held back", job.quarantined ?? [], [
+      ["Why", (row) => row.faults.join("; ")],
+      ["UID", (row) => h("span", { class: "uid" }, row.sop_instance_uid)],
     ]),
     listed("Not sent", job.not_sent ?? [], [
       ["What", (row) => row.role],

@@ -30,7 +30,12 @@ export const KINDS = [
     about: "What, and where to",
     none: "Export something that has been retrieved under Export.",
     role: "exporter",
-    subject: (job) => `${job.request?.selection?.kind ?? "Export"} to ${job.request?.destination?.kind ?? "the export bucket"}`,
+    subject: (job) => {
+      const { selection, number, anonymised, destination } = job.asked;
+      const what = selection === "patient" ? "All of a patient" : `${number} ${selection}`;
+      const where = destination.peer ? `to ${destination.peer}` : destination.zip ? "as a ZIP file" : "to the export bucket";
+      return [what, where, anonymised ? "anonymised" : ""].filter(Boolean).join(" · ");
+    },
     again: null,
   },
   {

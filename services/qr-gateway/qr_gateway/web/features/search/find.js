@@ -16,14 +16,15 @@ export function findPanel() {
   const patient = textField({ label: "Patient ID", hint: "Exactly; empty: all.", value: given ?? "" });
   const modality = textField({ label: "Modality", maxLength: 16 });
   const folder = textField({
-    label: "Folder of the command line",
-    hint: "The index needs none.",
+    label: "Folder",
+    hint: "The command line reads files; the page asks the index.",
     value: personal().exportPath,
     onInput: () => command.changed(),
   });
   const command = commandCard(
     () => (terms.values().length > 0 && folder.value.trim() ? { operation: "search", options: { tag: terms.values(), path: folder.value.trim(), showStatistics: true } } : null),
-    "Give a term and a folder: the command line reads files, the page asks the index.",
+    "Give a term and a folder.",
+    h("div", { class: "grid wide" }, folder),
   );
   const statistics = h("p", { role: "status" });
   const rows = table({
@@ -49,7 +50,7 @@ export function findPanel() {
     "form",
     { class: "stack", role: "search", "aria-label": "Find instances" },
     terms.element,
-    h("div", { class: "grid" }, patient, modality, folder),
+    h("div", { class: "grid" }, patient, modality),
     h("div", { class: "row" }, h("button", { class: "primary" }, "Search"), statistics),
   );
   const results = h("div");

@@ -99,7 +99,7 @@ function beam(one) {
 function rtImage(instance, what) {
   const details = instance.details ?? {};
   const fraction = details.fraction_number ? `fraction ${details.fraction_number}` : "";
-  return leaf(instance, `${what} ${details.label ?? ""}`.trim(), [(details.image_type ?? []).join(" "), fraction, date(details.date)]);
+  return leaf(instance, (details.label ?? "").startsWith(what) ? details.label : `${what} ${details.label ?? ""}`.trim(), [(details.image_type ?? []).join(" "), fraction, date(details.date)]);
 }
 
 /** @param {any} one @returns {TreeNode} */
@@ -180,5 +180,5 @@ function node(code, text, facts, children = []) {
 
 /** @param {string} text */
 function capital(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return text.charAt(0).toUpperCase() + text.slice(1).replace(/^t image/, "T image");
 }
