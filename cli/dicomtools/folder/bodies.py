@@ -12,6 +12,8 @@ from dicomcore.criteria import Value, number_of
 from dicomcore.extract import Plan
 from dicomcore.query import Found
 
+_DECODER = json.JSONDecoder()
+
 
 def encode_found(found: Found, plan: Plan) -> bytes:
     """Return what was found as JSON: values and items in the order of the plan."""
@@ -32,7 +34,7 @@ def put_together(encoded: Sequence[bytes], plan: Plan) -> bytes:
 
 def decode_found(body: bytes, plan: Plan) -> Found:
     """Return what `encode_found` wrote, with the same plan."""
-    return _unpacked(json.loads(body.decode()), plan)
+    return _unpacked(_DECODER.raw_decode(body.decode())[0], plan)
 
 
 def _json(packed: object) -> bytes:

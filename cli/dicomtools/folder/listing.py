@@ -34,12 +34,12 @@ def list_files(folder: str, pattern: str = ALL) -> Iterator[Entry]:
     yield from _below(folder, _matcher(pattern))
 
 
-def _matcher(pattern: str) -> Callable[[str], object]:
-    folded = "*" if pattern == ALL else pattern.lower()
-    return re.compile(translate(folded)).match
+def _matcher(pattern: str) -> Callable[[str], object] | None:
+    """Return what says whether a name in lower case fits; None if every name does."""
+    return None if pattern in (ALL, "*") else re.compile(translate(pattern.lower())).match
 
 
-def _below(folder: str, matches: Callable[[str], object]) -> Iterator[Entry]:
+def _below(folder: str, matches: Callable[[str], object] | None) -> Iterator[Entry]:
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
@@ -50,7 +50,11 @@ def _below(folder: str, matches: Callable[[str], object]) -> Iterator[Entry]:
         try:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry)
-            elif entry.name != MANIFEST and matches(entry.name.lower()) and entry.is_file():
+            elif (
+                entry.name != MANIFEST
+                and (matches is None or matches(entry.name.lower()))
+                and entry.is_file()
+            ):
                 facts = entry.stat()
                 yield Entry(entry.path, facts.st_size, facts.st_mtime_ns)
         except OSError:  # it went away in between
