@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dicomcore.export import Manifest
 from dicomcore.model import InstanceHeader, PlanDetails
 from dicomtools.plain import count
-from qr_gateway.retrieval.model import Missing, PlanReport, Report, RetrievalRequest
+from qr_gateway.retrieval.model import Item, Missing, PlanReport, Report, RetrievalRequest
 from qr_gateway.retrieval.reporting import NO_PATIENT, NO_PLAN
 
 NO_LABELS = "Labels of plans that are not in the export are not shown with --anonymize."
@@ -50,17 +50,8 @@ class Redaction:
                     for dangling in report.dangling
                 ),
                 "plans": tuple(self._plan(plan) for plan in report.plans),
-                "probed": tuple(
-                    item.model_copy(
-                        update={
-                            "sop_instance_uid": new_uid(item.sop_instance_uid),
-                            "series_instance_uid": new_uid(item.series_instance_uid),
-                            "study_instance_uid": new_uid(item.study_instance_uid),
-                            "object_key": "",
-                        }
-                    )
-                    for item in report.probed
-                ),
+                "items": tuple(self._item(item) for item in report.items),
+                "probed": tuple(self._item(item) for item in report.probed),
                 "messages": (*filter(_is_safe, report.messages), *hidden),
             }
         )
@@ -74,6 +65,16 @@ class Redaction:
         }
         kept = request.plan_label if request.plan_label in labels else None
         return request.model_copy(update={"patient_id": new_patient_id, "plan_label": kept})
+
+    def _item(self, item: Item) -> Item:
+        return item.model_copy(
+            update={
+                "sop_instance_uid": self.new_uid(item.sop_instance_uid),
+                "series_instance_uid": self.new_uid(item.series_instance_uid),
+                "study_instance_uid": self.new_uid(item.study_instance_uid),
+                "object_key": "",
+            }
+        )
 
     def _missing(self, missing: Missing) -> Missing:
         status = _STATUS.search(missing.reason)

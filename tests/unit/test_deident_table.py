@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import random
 from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import cache
@@ -31,6 +32,7 @@ from dicomcore.deident import (
     parse_options,
     shipped_profile,
 )
+from dicomcore.deident.rules import Operation, Place, Rules
 
 OPTIONS = (
     *("RetainSafePrivate", "RetainUIDs", "RetainDeviceIdent", "RetainInstitutionIdent"),
@@ -57,6 +59,7 @@ LATER_VRS = {
 }
 INSTANCES = {"50xx,xxxx": "5002,3000", "60xx,3000": "6002,3000", "60xx,4000": "6002,4000"}
 NEST = Tag(0x0008, 0x1115)  # Referenced Series Sequence: not in the table, knows none of its tags
+SYNTAXES = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 DEPTHS = 4
 TEXTS = {"LO", "LT", "ST", "UT", "UC"}
 SHORT_TEXTS = {"SH", "AE"}
@@ -161,7 +164,7 @@ def levels(ds: Dataset) -> Iterator[tuple[int, Dataset]]:
             ds = ds[NEST].value[0]
 
 
-@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+@pytest.mark.parametrize("syntax", SYNTAXES)
 @pytest.mark.parametrize(
     ("profile", "options"),
     [
@@ -292,22 +295,59 @@ def test_the_aria_profile_keeps_125_descriptors_and_differs_in_nothing_else() ->
         assert aria.cells == basic.cells | {"CleanDesc": "K"}
 
 
-def test_all_768_legal_option_sets_resolve_every_row() -> None:
-    from dicomcore.deident.rules import Place, Rules
+LETTERS = {
+    "X": {Operation.REMOVE},
+    "Z": {Operation.EMPTY},
+    "D": {Operation.DUMMY, Operation.DUMMY_ITEMS, Operation.UID},
+    "U": {Operation.UID, Operation.ITEMS},
+    "K": {
+        *(Operation.KEEP, Operation.SCRUB, Operation.CODED, Operation.ITEMS),
+        *(Operation.DATE_KEEP, Operation.UID_KEEP),
+    },
+    "C": {
+        *(Operation.CLEAN, Operation.CODED, Operation.ITEMS, Operation.DATE_SHIFT),
+        *(Operation.UID, Operation.DUMMY),
+    },
+}
+"""What each letter of the table may be; which one of them, the tests of values say."""
 
-    profile = shipped_profile("BasicSecurityProfile.csv")
-    places = [Place("rt-plan"), Place("", 0x300A00B0)]
+
+@pytest.mark.parametrize("profile", [BASIC, ARIA])
+def test_all_768_legal_option_sets_resolve_every_row_as_its_cells_say(profile: str) -> None:
+    shipped = shipped_profile(profile)
+    places = (Place(""), Place("", NEST))
     legal = [
         chosen
         for count in range(len(OPTIONS) + 1)
         for chosen in itertools.combinations(OPTIONS, count)
         if not set(chosen) >= DATES
     ]
+    # what decides is a row's cells, its VR and its place: one row of each kind for every set
+    kinds = {(row.vr, *row.basic, *row.cells.items()): row for row in rows(profile)}
 
-    kinds = {(row.vr, *row.basic, *row.cells.items()): row for row in rows(BASIC)}
-    assert len(legal) == 768
+    wrong_ones = []
     for chosen in legal:
-        made = Rules(profile, parse_options(chosen))
-        for row in kinds.values():  # one of each kind: what decides is its cells and its VR
-            for place in places:
-                assert made.rule(int(row.tag), b"", place).tag == row.tag
+        made = Rules(shipped, parse_options(chosen))
+        for row in kinds.values():
+            for depth, place in enumerate(places):
+                action = "X" if row.text.startswith("6002") else row.action(chosen, depth)
+                rule = made.rule(int(row.tag), b"", place)
+                if rule.operation not in LETTERS[action] or rule.tag != row.tag:
+                    wrong_ones.append((chosen, row.text, depth, action, rule.operation))
+
+    assert len(legal) == 768
+    assert len(kinds) > 60
+    assert not wrong_ones
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_legal_options_treat_every_row_alike_whatever_the_others_are(seed: int) -> None:
+    """Sets of three and more, drawn at random, on real bytes: as for pairs."""
+    rng = random.Random(seed)
+    options = tuple(sorted(rng.sample(OPTIONS, rng.randrange(3, len(OPTIONS)))))
+    if set(options) >= DATES:
+        options = tuple(option for option in options if option != "RetainLongFullDates")
+
+    test_every_row_is_treated_as_its_cells_say_at_every_depth(
+        rng.choice((BASIC, ARIA)), options, rng.choice(SYNTAXES)
+    )
