@@ -46,6 +46,9 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     && case "${SERVICE}" in cli) program=dicomtools ;; *) program="${SERVICE}" ;; esac \
     && test -x "/opt/dicomtools/bin/${program}" \
     && ln -s "${program}" /opt/dicomtools/bin/service
+# Tests, headers and debug information of other people's packages are a quarter of them.
+COPY deploy/slim.py ./
+RUN python slim.py /opt/dicomtools/lib
 # Compiled here, once, because the root file system will be read-only; by content, so that the same
 # sources give the same bytes.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/dicomtools/lib
