@@ -72,9 +72,11 @@ class ExportWorld:
     said: list[str] = field(default_factory=list)
     """Every answer that was given."""
 
-    async def ask(self, method: str, path: str, *, status: int, token: str = "", **how: Any) -> Any:
+    async def ask(
+        self, method: str, path: str, *, status: int, caller: str = "", **how: Any
+    ) -> Any:
         headers = {
-            **({"Authorization": f"Bearer {token}"} if token else {}),
+            **({"Authorization": f"Bearer {caller}"} if caller else {}),
             **how.pop("headers", {}),
         }
         async with self.session.request(method, self.url + path, headers=headers, **how) as answer:
@@ -89,7 +91,7 @@ class ExportWorld:
         *,
         anonymise: dict[str, Any] | None = None,
         destination: dict[str, Any] | None = None,
-        token: str = "",
+        caller: str = "",
         key: str = "",
     ) -> str:
         order = {"selection": selection, "destination": destination or {"zip": True}}
@@ -97,21 +99,21 @@ class ExportWorld:
             order["anonymise"] = anonymise
         headers = {"Idempotency-Key": key} if key else {}
         created = await self.ask(
-            "POST", "/v1/exports", status=202, json=order, token=token, headers=headers
+            "POST", "/v1/exports", status=202, json=order, caller=caller, headers=headers
         )
         return str(created["id"])
 
-    async def ended(self, job_id: str, *, token: str = "") -> dict[str, Any]:
+    async def ended(self, job_id: str, *, caller: str = "") -> dict[str, Any]:
         """The export, once it has ended."""
         async with asyncio.timeout(DEADLINE_S):
-            await self.follow(job_id, token=token)
-        found = await self.ask("GET", f"/v1/exports/{job_id}", status=200, token=token)
+            await self.follow(job_id, caller=caller)
+        found = await self.ask("GET", f"/v1/exports/{job_id}", status=200, caller=caller)
         assert isinstance(found, dict)
         return found
 
-    async def follow(self, job_id: str, *, token: str = "") -> str:
+    async def follow(self, job_id: str, *, caller: str = "") -> str:
         """The whole stream of events of an export."""
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Authorization": f"Bearer {caller}"} if caller else {}
         url = f"{self.url}/v1/exports/{job_id}/events"
         timeout = aiohttp.ClientTimeout(DEADLINE_S)
         async with self.session.get(url, headers=headers, timeout=timeout) as answer:
