@@ -22,12 +22,14 @@ from dicomio.jobs.options import WorkerOptions
 from dicomio.landing import Announcer, Lander, Publish
 from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
+from dicomio.logs import set_level
 from dicomio.metrics import new_registry
 from dicomio.peers import Peers, PeerSettings
 from dicomio.sql_index import SqlIndex
 from indexer.app import Indexer
 from indexer.exporting.service import BUCKET as EXPORTS
 from indexer.exporting.service import Exporter, ExporterParts
+from qr_gateway.diagnosis import Receiver
 from qr_gateway.front import Front
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
 from qr_gateway.receiving import receiver
@@ -119,6 +121,8 @@ async def running_system(options: SystemOptions) -> AsyncIterator[RunningSystem]
                 receive=receiver(lander),
                 registry=registry,
                 options=WorkerOptions(record=trail.record),
+                receiver=lambda: Receiver(options.ae_title, LOOPBACK, scp.port),
+                set_log_level=set_level,
             )
         )
         exporter = await _exporter(options, kept, trail, registry)

@@ -59,6 +59,19 @@ def configure(service: str, level: str = "info", *, json: bool, uncaught: bool =
         sys.unraisablehook = _report_uncaught_in_cleanup
 
 
+def set_level(level: str) -> None:
+    """Set the lowest level of our own that comes out from now on; the rest stays as configured.
+
+    Raises
+    ------
+    ValueError
+        Not a level.
+    """
+    if level not in _NUMBERS:
+        raise ValueError(f"not a log level; choose one of {', '.join(LEVELS)}")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_NUMBERS[level]))
+
+
 def bound(**facts: Fact) -> AbstractContextManager[None]:
     """Add facts to every line inside a `with` block, in this thread or task and what it starts.
 

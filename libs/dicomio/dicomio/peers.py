@@ -96,6 +96,7 @@ class Peers:
         for name in peers:
             if _NAME.fullmatch(name) is None:
                 raise InvalidRequest("not a name of a peer: letters, digits, '_', '.', '-'")
+        self.move_destination = move_destination
         self._peers = {
             name: peer.model_copy(
                 update={"move_destination": peer.move_destination or move_destination}

@@ -22,7 +22,12 @@ from dicomio.jobs.options import Metrics, WorkerOptions
 from dicomio.jobs.records import Records
 from dicomio.jobs.worker import Worker
 from dicomio.peers import Peers
+from dicomio.tasks import end
 from qr_gateway.batch_routes import BatchRoutes
+from qr_gateway.diagnosis import Diagnostician, Receiver, nobody_knows
+from qr_gateway.diagnosis_routes import DiagnosisRoutes
+from qr_gateway.peer_book import KnownPeer, PeerBook
+from qr_gateway.peer_lists import PeerListRoutes
 from qr_gateway.peer_routes import PeerRoutes
 from qr_gateway.retrieval import executor
 from qr_gateway.retrieval.kind import RETRIEVAL
@@ -32,9 +37,12 @@ from qr_gateway.send_routes import SendRoutes
 from qr_gateway.sending.job import Listener, SendingParts, send_studies
 from qr_gateway.sending.kind import SEND
 from qr_gateway.sending.model import SendingReport, SendRequest
+from qr_gateway.server_settings import LogLevel, ServerSettings, no_change
+from qr_gateway.settings_routes import SettingsRoutes
 
 BUCKET = "retrievals"
 """Name of the key-value bucket that the ledger is kept in."""
+REFRESH_TIMEOUT_S = 30.0
 QUERY_THREADS = 4
 """C-ECHO and C-FIND at a time; retrievals have threads of their own, so that neither waits."""
 
@@ -70,6 +78,11 @@ class GatewayParts:
     registry: CollectorRegistry
     options: WorkerOptions = field(default_factory=WorkerOptions)
     connect: Callable[[pacs.Peer], Pacs] = pacs.DicomPacs
+    receiver: Callable[[], Receiver | None] = nobody_knows
+    """Where store-scp listens, as far as this service knows."""
+    log_level: LogLevel = "info"
+    """What is configured."""
+    set_log_level: Callable[[LogLevel], None] = no_change
     retrieve: Retrieve = executor.retrieve
 
 
@@ -87,18 +100,24 @@ class Gateway:
 
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
-        self._clients = {
-            name: parts.connect(parts.peers[name].address(name)) for name in parts.peers
-        }
+        self._book = PeerBook(parts.peers, parts.kv, parts.connect)
         loop = asyncio.get_running_loop()
         self._queries = Bridge(loop, workers=QUERY_THREADS)
         # each kind of job has threads of its own, so that neither waits for the other
         self._work = Bridge(loop, workers=2 * parts.options.jobs)
         retrievals, sends = Records(parts.kv, RETRIEVAL), Records(parts.kv, SEND)
+        diagnostician = Diagnostician(parts.store, parts.connect, parts.receiver)
+        server_settings = ServerSettings(
+            parts.kv, self._book, level=parts.log_level, apply=parts.set_log_level
+        )
+        self._watch = server_settings.watch
         self._routes = (
-            *PeerRoutes(parts.peers, self._clients, self._queries).routes(),
-            *RetrievalRoutes(parts.peers, JobDesk(Ledger(retrievals), parts.bus)).routes(),
-            *SendRoutes(parts.peers, JobDesk(Ledger(sends), parts.bus)).routes(),
+            *PeerRoutes(self._book, self._queries).routes(),
+            *PeerListRoutes(self._book, self._queries).routes(),
+            *DiagnosisRoutes(self._book, self._queries, diagnostician).routes(),
+            *SettingsRoutes(server_settings, parts.receiver).routes(),
+            *RetrievalRoutes(self._book, JobDesk(Ledger(retrievals), parts.bus)).routes(),
+            *SendRoutes(self._book, JobDesk(Ledger(sends), parts.bus)).routes(),
             *BatchRoutes().routes(),
         )
         self._retrievals = Worker(
@@ -131,11 +150,13 @@ class Gateway:
 
         Outages of bus and ledger are waited out.
         """
+        watching = asyncio.create_task(self._watch())
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._retrievals.run())
                 group.create_task(self._sends.run())
         finally:
+            await end(watching)
             await self._work.close()
             await self._queries.close()
 
@@ -154,9 +175,10 @@ class Gateway:
         return True
 
     def _retrieve(self, peer: str, request: RetrievalRequest, hooks: Hooks) -> Report:
-        settings = self._parts.peers[peer]
+        known = self._peer(peer)
+        settings = known.settings
         parts = executor.Parts(
-            pacs=self._clients[peer],
+            pacs=known.pacs,
             store=self._parts.store,
             receive=self._parts.receive,
             destination=settings.move_destination or "",
@@ -171,11 +193,16 @@ class Gateway:
             cancelled=hooks.cancelled,
         )
 
+    def _peer(self, name: str) -> KnownPeer:
+        """Return a peer as it is now, in a worker's thread: another replica may have changed it."""
+        return self._work.call(self._book.known(name), REFRESH_TIMEOUT_S)
+
     def _send(self, peer: str, request: SendRequest, hooks: Hooks) -> SendingReport:
+        known = self._peer(peer)
         parts = SendingParts(
             store=self._parts.store,
-            pacs=self._clients[peer],
-            associations=self._parts.peers[peer].limits.send_associations,
+            pacs=known.pacs,
+            associations=known.settings.limits.send_associations,
         )
         listener = Listener(hooks.saved, hooks.save, hooks.progress, hooks.cancelled)
         return send_studies(request, parts, listener)

@@ -1,48 +1,23 @@
-"""HTTP: the peers, C-ECHO and C-FIND."""
+"""HTTP: the peers and who may change them, C-ECHO and C-FIND."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from dicomcore.ports import Pacs, QueryLevel
 from dicomio.bridge import Bridge
-from dicomio.http import AnyRoute, Call, Input, Nothing, Role, Route
-from dicomio.limits import Limits
-from dicomio.peers import Peers, PeerSettings
+from dicomio.http import AnyRoute, Call, Input, Nothing, Reply, Role, Route
 from qr_gateway.matching import checked_keys, compare
+from qr_gateway.peer_book import PeerBook
+from qr_gateway.peer_views import PeerList, PeerName, PeerOrder, PeerPath, PeerView, view_of
 
 _TAGS = ("peers",)
 _PATIENT_ID = "00100020"
 """In the DICOM JSON Model (PS3.18 F.2.2)."""
-
-
-class PeerPath(Input):
-    """Which peer."""
-
-    name: str = Field(max_length=64)
-
-
-class PeerView(BaseModel):
-    """A peer as callers see it: without files and keys."""
-
-    name: str
-    ae_title: str
-    host: str
-    port: int
-    calling_ae_title: str
-    tls: bool
-    verified: bool = Field(description="Whether the peer's certificate is verified")
-    move_destination: str | None
-    limits: Limits
-
-
-class PeerList(BaseModel):
-    """All peers."""
-
-    peers: tuple[PeerView, ...]
 
 
 class Echoed(BaseModel):
@@ -84,9 +59,8 @@ class Found(BaseModel):
 class PeerRoutes:
     """Handlers; what blocks runs in the bridge's pool."""
 
-    def __init__(self, peers: Peers, clients: Mapping[str, Pacs], bridge: Bridge) -> None:
-        self._peers = peers
-        self._clients = clients
+    def __init__(self, book: PeerBook, bridge: Bridge) -> None:
+        self._book = book
         self._bridge = bridge
 
     def routes(self) -> Sequence[AnyRoute]:
@@ -100,6 +74,31 @@ class PeerRoutes:
                 role=Role.READER,
                 summary="The peers this gateway knows",
                 responses={200: PeerList},
+                tags=_TAGS,
+            ),
+            Route(
+                method="PUT",
+                template="/v1/peers/{name}",
+                handler=self.put,
+                path=PeerName,
+                body=PeerOrder,
+                operation_id="putPeer",
+                role=Role.ADMIN,
+                summary="Keep a peer on the server; those of its configuration stay as they are",
+                responses={200: PeerView, 201: PeerView},
+                errors=(409, 422, 503),
+                tags=_TAGS,
+            ),
+            Route(
+                method="DELETE",
+                template="/v1/peers/{name}",
+                handler=self.delete,
+                path=PeerPath,
+                operation_id="deletePeer",
+                role=Role.ADMIN,
+                summary="Forget a peer that is kept on the server",
+                responses={204: None},
+                errors=(404, 409, 503),
                 tags=_TAGS,
             ),
             Route(
@@ -131,17 +130,32 @@ class PeerRoutes:
 
     async def list(self, _: Call) -> PeerList:
         """Return every peer."""
-        return PeerList(peers=tuple(_view(name, self._peers[name]) for name in self._peers))
+        peers = await self._book.refresh()
+        return PeerList(peers=tuple(view_of(name, peer) for name, peer in peers.items()))
+
+    async def put(self, call: Call[PeerName, Nothing, PeerOrder]) -> Reply:
+        """Keep a peer."""
+        name = call.path.name
+        call.notes.involving("peer", name)
+        new = await self._book.put(name, call.body.settings())
+        view = view_of(name, await self._book.known(name))
+        return Reply(view, status=HTTPStatus.CREATED if new else HTTPStatus.OK)
+
+    async def delete(self, call: Call[PeerPath]) -> Reply:
+        """Forget a peer."""
+        await self._book.delete(call.path.name)
+        call.notes.involving("peer", call.path.name)
+        return Reply(status=HTTPStatus.NO_CONTENT)
 
     async def echo(self, call: Call[PeerPath]) -> Echoed:
         """Send C-ECHO."""
         name = call.path.name
-        duration_s = await self._bridge.run(self._client(name).echo)
+        duration_s = await self._bridge.run((await self._book.known(name)).pacs.echo)
         return Echoed(name=name, duration_s=round(duration_s, 6))
 
     async def find(self, call: Call[PeerPath, Nothing, FindOrder]) -> Found:
         """Send C-FIND."""
-        client = self._client(call.path.name)
+        client = (await self._book.known(call.path.name)).pacs
         order = call.body
         call.notes.involving("peer", call.path.name)  # there is one of this name
         if order.keys.get("PatientID"):
@@ -152,10 +166,6 @@ class PeerRoutes:
             for patient_id in match.get(_PATIENT_ID, {}).get("Value", ()):
                 call.notes.about(str(patient_id))
         return found
-
-    def _client(self, name: str) -> Pacs:
-        self._peers[name]  # NotFound
-        return self._clients[name]
 
 
 def _find(client: Pacs, level: QueryLevel, keys: Mapping[str, str], limit: int) -> Found:
@@ -169,18 +179,4 @@ def _find(client: Pacs, level: QueryLevel, keys: Mapping[str, str], limit: int) 
         dropped=compared.dropped,
         unverified=compared.unverified,
         truncated=len(compared.matches) > limit,
-    )
-
-
-def _view(name: str, peer: PeerSettings) -> PeerView:
-    return PeerView(
-        name=name,
-        ae_title=peer.ae_title,
-        host=peer.host,
-        port=peer.port,
-        calling_ae_title=peer.calling_ae_title,
-        tls=peer.tls is not None,
-        verified=peer.tls is not None and not peer.tls.insecure,
-        move_destination=peer.move_destination,
-        limits=peer.limits,
     )

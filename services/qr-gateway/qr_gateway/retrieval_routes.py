@@ -11,7 +11,7 @@ from dicomio.jobs.desk import JobDesk
 from dicomio.jobs.record import Job
 from dicomio.jobs.routes import JobRoutes, Words
 from dicomio.jobs.views import Listing
-from dicomio.peers import Peers
+from qr_gateway.peer_book import PeerBook
 from qr_gateway.retrieval.model import Item, Report, RetrievalRequest
 from qr_gateway.views import (
     ItemListing,
@@ -44,9 +44,9 @@ class RetrievalRoutes(JobRoutes[RetrievalRequest, Report, RetrievalOrder]):
     detail = RetrievalDetail
     page = RetrievalPage
 
-    def __init__(self, peers: Peers, desk: JobDesk[RetrievalRequest, Report]) -> None:
+    def __init__(self, book: PeerBook, desk: JobDesk[RetrievalRequest, Report]) -> None:
         super().__init__(desk)
-        self._peers = peers
+        self._book = book
 
     def routes(self) -> Sequence[AnyRoute]:
         """Return the routes."""
@@ -81,7 +81,7 @@ class RetrievalRoutes(JobRoutes[RetrievalRequest, Report, RetrievalOrder]):
             A wildcard in the Patient ID, or nowhere for C-MOVE to deliver to.
         """
         order = call.body
-        peer = self._peers[order.peer]
+        peer = (await self._book.known(order.peer)).settings
         exact(order.patient_id)
         if order.method == "move" and peer.move_destination is None:
             raise InvalidRequest("no move destination is configured for this peer")

@@ -9,7 +9,7 @@ from dicomio.jobs.desk import JobDesk
 from dicomio.jobs.record import Job
 from dicomio.jobs.routes import JobRoutes, Words
 from dicomio.jobs.views import Listing
-from dicomio.peers import Peers
+from qr_gateway.peer_book import PeerBook
 from qr_gateway.send_views import (
     NotSentPage,
     SendDetail,
@@ -41,9 +41,9 @@ class SendRoutes(JobRoutes[SendRequest, SendingReport, SendOrder]):
     detail = SendDetail
     page = SendPage
 
-    def __init__(self, peers: Peers, desk: JobDesk[SendRequest, SendingReport]) -> None:
+    def __init__(self, book: PeerBook, desk: JobDesk[SendRequest, SendingReport]) -> None:
         super().__init__(desk)
-        self._peers = peers
+        self._book = book
 
     def routes(self) -> Sequence[AnyRoute]:
         """Return the routes."""
@@ -68,7 +68,7 @@ class SendRoutes(JobRoutes[SendRequest, SendingReport, SendOrder]):
     async def submit(self, call: Call[Nothing, Nothing, SendOrder], key: str) -> Job[SendRequest]:
         """Check an order and write the job; `NotFound` for an unknown peer."""
         order = call.body
-        self._peers[order.peer]
+        await self._book.known(order.peer)
         return await self._desk.submit(order.peer, order.request(), key=key)
 
     def view_of(self, job: Job[SendRequest]) -> SendView:

@@ -17,6 +17,7 @@ from dicomio.bridge import Bridge
 from dicomio.http import Check, is_loopback, make_app, serve
 from dicomio.jobs.audit import no_audit
 from dicomio.landing import Announcer, Lander, Publish
+from dicomio.logs import set_level
 from dicomio.metrics import new_registry
 from dicomio.nats_audit import nats_trail
 from dicomio.nats_bus import NatsBus
@@ -95,6 +96,9 @@ async def running(
                 kv=kv,
                 receive=receiver(lander),
                 registry=registry,
+                receiver=settings.receiver,
+                log_level=settings.log_level,
+                set_log_level=set_level,
                 options=replace(
                     settings.worker(),
                     record=no_audit if trail is None else trail.record,

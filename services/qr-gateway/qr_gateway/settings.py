@@ -13,6 +13,7 @@ from dicomio.jobs.attempt import Pace
 from dicomio.jobs.options import WorkerOptions
 from dicomio.peers import AeTitle, Peers, parse_peers, read_peers
 from dicomio.service_settings import shared_config
+from qr_gateway.diagnosis import Receiver
 
 
 class Settings(AccessSettings):
@@ -30,6 +31,11 @@ class Settings(AccessSettings):
     http_host: str = "127.0.0.1"
     """Beyond loopback only with tokens or an identity provider."""
     http_port: int = Field(default=8080, ge=0, le=65535)
+
+    receiver_host: str = ""
+    """Where this service reaches store-scp, for the diagnosis of peers; empty: not known."""
+    receiver_port: int = Field(default=104, ge=1, le=65535)
+    """On which store-scp listens."""
 
     indexer_url: str = ""
     """`http://host:port` of the indexer, whose paths are handed on, so that the web page has one origin;
@@ -65,6 +71,12 @@ class Settings(AccessSettings):
         if self.peers.strip():
             peers |= parse_peers(self.peers)
         return Peers(peers, move_destination=self.move_destination)
+
+    def receiver(self) -> Receiver | None:
+        """Return where store-scp listens; None if that is not known."""
+        if not self.receiver_host or self.move_destination is None:
+            return None
+        return Receiver(self.move_destination, self.receiver_host, self.receiver_port)
 
     def indexer(self) -> OnwardOptions | None:
         """Return where the indexer's paths go; None: nowhere.

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from dicomcore.errors import DicomToolsError, NotFound
 from dicomcore.ports import Pacs, QueryLevel, TransferRequest
-from dicomcore.uids import InstanceUID, SeriesUID, StudyUID
+from dicomcore.uids import InstanceUID, SeriesUID, StudyUID, parse_uid
 from dicomio.diagnosis.advice import Advice
 from dicomio.diagnosis.findings import ECHO, FIND, NAME, TCP, Finding, Outcome
 
@@ -120,14 +120,22 @@ class ConnectionChecks:
         return Finding(check, Outcome.FAILED, observed, self._advice.of_connection(error))
 
     def request(self) -> TransferRequest:
-        """Return what asks for the object that `find` has seen; `NotFound` if there is none."""
+        """Return what asks for the object that `find` has seen.
+
+        Raises
+        ------
+        NotFound
+            There is none.
+        InvalidUid
+            The system told UIDs that are none.
+        """
         study, series, uid = self._chosen()
         return TransferRequest(
             QueryLevel.IMAGE,
             self._patient_id,
-            StudyUID(study),
-            SeriesUID(series),
-            (InstanceUID(uid),),
+            StudyUID(parse_uid(study)),
+            SeriesUID(parse_uid(series)),
+            (InstanceUID(parse_uid(uid)),),
         )
 
     def classes(self) -> list[str]:
