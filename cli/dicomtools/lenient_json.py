@@ -8,9 +8,10 @@ import re
 
 from dicomtools.problems import CommandProblem
 
-_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\r\n]*|/\*.*?\*/', re.DOTALL)
-_TRAILING_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])')
-_NOT_NEWLINE = re.compile(r"[^\r\n]")
+# compiled when there is something to read: most commands find no file
+_COMMENT = r'("(?:\\.|[^"\\])*")|//[^\r\n]*|/\*.*?\*/'
+_TRAILING_COMMA = r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])'
+_NOT_NEWLINE = r"[^\r\n]"
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -61,11 +62,15 @@ def _decoded(body: bytes, name: str) -> str:
 
 def _without_comments(text: str) -> str:
     """Return the text with blanks for comments: positions, and so line numbers, stay."""
-    return _COMMENT.sub(lambda found: found[1] or _NOT_NEWLINE.sub(" ", found[0]), text)
+
+    def blank(found: re.Match[str]) -> str:
+        return found[1] or re.sub(_NOT_NEWLINE, " ", found[0])
+
+    return re.sub(_COMMENT, blank, text, flags=re.DOTALL)
 
 
 def _without_trailing_commas(text: str) -> str:
-    return _TRAILING_COMMA.sub(lambda found: found[1] or " ", text)
+    return re.sub(_TRAILING_COMMA, lambda found: found[1] or " ", text)
 
 
 def _no_constant(text: str) -> object:

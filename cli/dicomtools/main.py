@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dicomcore.errors import DicomToolsError
 from dicomtools import commands
 from dicomtools.config import Values, resolve
-from dicomtools.helptext import command_help, overview
 from dicomtools.options import Command, nearest, parse_command_line
 from dicomtools.problems import CommandProblem, advice
 from dicomtools.settings import Layer, layers
@@ -44,6 +43,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     if not words or words[0] in _HELP:
+        from dicomtools.helptext import overview
+
         print(overview([command for command, _ in _COMMANDS.values()]))
         return OK if words else FAILED
     if words[0] == "--version":
@@ -53,6 +54,8 @@ def _run(words: list[str]) -> int:
         return OK
     command, run = _chosen(words[0])
     if any(word in _HELP for word in words[1:]):
+        from dicomtools.helptext import command_help
+
         print(command_help(command))
         return OK
     found = layers()

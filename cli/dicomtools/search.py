@@ -9,7 +9,7 @@ from dicomcore.errors import InvalidRequest
 from dicomcore.query import Query, Term, Told, parse_term
 from dicomcore.tagpath import print_path
 from dicomtools.config import Values
-from dicomtools.folder.bodies import decode_found
+from dicomtools.folder.bodies import decode_if_complete
 from dicomtools.folder.options import existing_folder, how_to_read
 from dicomtools.folder.progress import Bar
 from dicomtools.folder.reading import FolderReading
@@ -113,7 +113,8 @@ class Answers:
             return self._known[body]
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        told = self._query.answer(decode_found(body, self._plan))
+        found = decode_if_complete(body, self._plan)
+        told = None if found is None else self._query.answer(found)
         self._known[body] = told
         return told
 

@@ -37,6 +37,16 @@ def decode_found(body: bytes, plan: Plan) -> Found:
     return _unpacked(_DECODER.raw_decode(body.decode())[0], plan)
 
 
+def decode_if_complete(body: bytes, plan: Plan) -> Found | None:
+    """Return the same if each attribute and sequence at the top level has something, otherwise None.
+
+    A query whose plan it is needs each of them. Most files of a folder lack one.
+    """
+    packed = _DECODER.raw_decode(body.decode())[0]
+    values, items = packed
+    return None if None in values or [] in values or [] in items else _unpacked(packed, plan)
+
+
 def _json(packed: object) -> bytes:
     return json.dumps(packed, ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -37,9 +37,9 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASC
 PADDING = " \0\t\r\n"
 """What does not count at either end of a value, and of what is typed."""
 _TIMES = {
-    "DA": re.compile(r"[0-9]{4}([0-9]{2}){0,2}", re.ASCII),
-    "TM": re.compile(r"([0-9]{2}){1,3}|[0-9]{6}\.[0-9]{1,6}", re.ASCII),
-    "DT": re.compile(r"[0-9]{4}([0-9]{2}){0,5}|[0-9]{14}\.[0-9]{1,6}", re.ASCII),
+    "DA": r"[0-9]{4}([0-9]{2}){0,2}",
+    "TM": r"([0-9]{2}){1,3}|[0-9]{6}\.[0-9]{1,6}",
+    "DT": r"[0-9]{4}([0-9]{2}){0,5}|[0-9]{14}\.[0-9]{1,6}",
 }
 _FORMS = {
     "DA": "a date, YYYYMMDD, YYYYMM or YYYY, or a range of them: YYYYMMDD-YYYYMMDD",
@@ -238,7 +238,7 @@ def _time(text: str, vr: str, position: int) -> TimeRange:
     if separator not in text:
         high = low
     low, high = low.strip(), high.strip()
-    fits = all(form.fullmatch(end) for end in (low, high) if end)
+    fits = all(re.fullmatch(form, end, re.ASCII) for end in (low, high) if end)
     found = TimeRange(low, high)
     if not fits or not (low or high) or found.lower >= found.upper:
         raise expected(_FORMS[vr], position)
