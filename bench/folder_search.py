@@ -182,7 +182,14 @@ def command_line(folder: Path, *more: str) -> None:
     words = ["search", "--tag", *tags, "--path", str(folder), *more]
     program = [sys.executable, "-m", "dicomtools.main", *words]
     # no file has all fifteen: nothing is printed, and the exit code says so
-    assert subprocess.run(program, capture_output=True, check=False).returncode == 2
+    done = subprocess.run(program, capture_output=True, check=False, env=compiled(folder))
+    assert done.returncode == 2
+
+
+def compiled(folder: Path) -> dict[str, str]:
+    """The environment in which programs are compiled once, as they are where they are installed."""
+    left = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return left | {"PYTHONPYCACHEPREFIX": str(folder.parent / "compiled")}
 
 
 # ── measuring ───────────────────────────────────────────────────────────────────────────────

@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import struct
+import warnings
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from typing import NoReturn
@@ -74,7 +75,10 @@ class _Team:
         """Start one more process; nothing is lost if there can be none."""
         readable, writable = os.pipe()
         try:
-            process = os.fork()
+            with warnings.catch_warnings():
+                # Python 3.12 warns of threads that libraries started; a fork uses none of those
+                warnings.simplefilter("ignore", DeprecationWarning)
+                process = os.fork()
         except OSError:  # too many processes, or too little memory
             os.close(readable)
             os.close(writable)
