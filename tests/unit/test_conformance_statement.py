@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from pydicom.datadict import tag_for_keyword
 from pydicom.tag import Tag
 from pynetdicom import PYNETDICOM_IMPLEMENTATION_UID, PYNETDICOM_IMPLEMENTATION_VERSION
@@ -89,6 +90,21 @@ def test_log_lines_that_operations_tells_to_look_for_are_written() -> None:
 
     assert len(names) > 8
     assert {name for name in names if f'"{name}"' not in code} == set()
+
+
+def test_the_alerts_of_kubernetes_are_those_that_operations_tells_what_to_do_about() -> None:
+    table = OPERATIONS.partition("### Alerts")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([\w ]+) \| `((?:[^`])+)`(?: for (\d+) min)? \|", table, re.MULTILINE)
+    told = {
+        (n, e.replace("\\|", "|"), f"{minutes}m" if minutes else None) for n, e, minutes in rows
+    }
+    manifest = DOCS.parent / "k8s" / "components" / "alerts" / "alerts.yaml"
+    (group,) = yaml.safe_load(manifest.read_text("utf-8"))["spec"]["groups"]
+    rules = {(one["annotations"]["summary"], one["expr"], one.get("for")) for one in group["rules"]}
+
+    assert len(told) > 10
+    assert rules == told
+    assert len({one["alert"] for one in group["rules"]}) == len(rules)
 
 
 def test_alerts_ask_for_metrics_that_exist() -> None:
