@@ -74,4 +74,4 @@ lock:            ## make requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet deploy/audit-tools.in -o deploy/audit-tools.lock
 
 clean:           ## remove what the targets made
-	rm -rf $(VENV) $(K8S) .compose-test .browser-tools .demo demo-export screenshots
+	rm -rf $(VENV) $(K8S) .compose-test .browser-tools .demo demo-export screenshots build/sbom
