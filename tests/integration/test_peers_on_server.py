@@ -19,13 +19,13 @@ from dicomio.jobs.options import WorkerOptions
 from dicomio.landing import Lander
 from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
+from dicomio.peer_book import KEY
 from dicomio.peers import Peers, PeerSettings
 from dicomtools.demo.faults import Faults
 from dicomtools.demo.pacs import DemoPacs
 from dicomtools.demo.patients import small_patient
 from qr_gateway.diagnosis import Receiver
 from qr_gateway.gateway import BUCKET, Gateway, GatewayParts
-from qr_gateway.peer_book import KEY
 from store_scp.options import ScpOptions
 from store_scp.server import StoreScp
 from tests.servers.ports import free_ports

@@ -28,7 +28,7 @@ from dicomio.diagnosis.findings import (
     not_tried,
 )
 from dicomio.diagnosis.transfer import NO_OBJECT, got, moved, unwatched
-from qr_gateway.peer_book import KnownPeer
+from dicomio.peer_book import KnownPeer
 
 ARRIVAL_TIMEOUT_S = 10.0
 """After the final response, for an object that is still on its way into the store."""

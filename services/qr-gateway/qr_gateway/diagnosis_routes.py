@@ -11,8 +11,8 @@ from dicomcore.catalogue import exact
 from dicomio.bridge import Bridge
 from dicomio.diagnosis.findings import Outcome
 from dicomio.http import AnyRoute, Call, Input, Nothing, Role, Route
+from dicomio.peer_book import KnownPeer, PeerBook
 from qr_gateway.diagnosis import Diagnostician, Group, Grouped
-from qr_gateway.peer_book import KnownPeer, PeerBook
 from qr_gateway.peer_views import PeerPath
 
 

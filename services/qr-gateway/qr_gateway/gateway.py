@@ -21,12 +21,12 @@ from dicomio.jobs.ledger import Ledger
 from dicomio.jobs.options import Metrics, WorkerOptions
 from dicomio.jobs.records import Records
 from dicomio.jobs.worker import Worker
+from dicomio.peer_book import KnownPeer, PeerBook
 from dicomio.peers import Peers
 from dicomio.tasks import end
 from qr_gateway.batch_routes import BatchRoutes
 from qr_gateway.diagnosis import Diagnostician, Receiver, nobody_knows
 from qr_gateway.diagnosis_routes import DiagnosisRoutes
-from qr_gateway.peer_book import KnownPeer, PeerBook
 from qr_gateway.peer_lists import PeerListRoutes
 from qr_gateway.peer_routes import PeerRoutes
 from qr_gateway.retrieval import executor

@@ -15,8 +15,8 @@ from dicomcore.ports import Pacs, QueryLevel
 from dicomcore.uids import StudyUID, uid_or_none
 from dicomio.bridge import Bridge
 from dicomio.http import AnyRoute, Call, Input, Role, Route
+from dicomio.peer_book import PeerBook
 from qr_gateway.matching import Compared, checked_keys, compare
-from qr_gateway.peer_book import PeerBook
 from qr_gateway.peer_views import PeerPath
 
 _TAGS = ("peers",)

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 from dicomcore.ports import Pacs, QueryLevel
 from dicomio.bridge import Bridge
 from dicomio.http import AnyRoute, Call, Input, Nothing, Reply, Role, Route
+from dicomio.peer_book import PeerBook
 from qr_gateway.matching import checked_keys, compare
-from qr_gateway.peer_book import PeerBook
 from qr_gateway.peer_views import PeerList, PeerName, PeerOrder, PeerPath, PeerView, view_of
 
 _TAGS = ("peers",)

@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 
 from dicomio.http import Input
 from dicomio.limits import Limits
+from dicomio.peer_book import KnownPeer
 from dicomio.peers import AeTitle, PeerSettings, Tls
-from qr_gateway.peer_book import KnownPeer
 
 
 class PeerPath(Input):

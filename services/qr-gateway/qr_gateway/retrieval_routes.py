@@ -11,7 +11,7 @@ from dicomio.jobs.desk import JobDesk
 from dicomio.jobs.record import Job
 from dicomio.jobs.routes import JobRoutes, Words
 from dicomio.jobs.views import Listing
-from qr_gateway.peer_book import PeerBook
+from dicomio.peer_book import PeerBook
 from qr_gateway.retrieval.model import Item, Report, RetrievalRequest
 from qr_gateway.views import (
     ItemListing,

@@ -9,7 +9,7 @@ from dicomio.jobs.desk import JobDesk
 from dicomio.jobs.record import Job
 from dicomio.jobs.routes import JobRoutes, Words
 from dicomio.jobs.views import Listing
-from qr_gateway.peer_book import PeerBook
+from dicomio.peer_book import PeerBook
 from qr_gateway.send_views import (
     NotSentPage,
     SendDetail,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dicomcore.deident import SHIPPED, parse_options
 from dicomcore.errors import Conflict, InvalidRequest, KeyValueUnavailable, NotFound, Unreadable
 from dicomcore.ports import Entry, KeyValue
-from qr_gateway.peer_book import PeerBook
+from dicomio.peer_book import PeerBook
 
 log = structlog.get_logger(__name__)
 
