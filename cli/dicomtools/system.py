@@ -123,6 +123,7 @@ async def running_system(options: SystemOptions) -> AsyncIterator[RunningSystem]
                 options=WorkerOptions(record=trail.record),
                 receiver=lambda: Receiver(options.ae_title, LOOPBACK, scp.port),
                 set_log_level=set_level,
+                history=trail.history,
             )
         )
         exporter = await _exporter(options, kept, trail, registry)
@@ -205,6 +206,7 @@ async def _exporter(
             index=kept.index,
             registry=registry,
             peers=Peers(options.peers),
+            peers_kv=kept.jobs,
             key=await asyncio.to_thread(_kept_key, options.data / "deident.key"),
             spool=spool,
             options=WorkerOptions(jobs=2, record=trail.record),
@@ -219,7 +221,11 @@ async def _trail(data: Path, registry: CollectorRegistry) -> AsyncIterator[Audit
     bus = await LocalBus.open(data / "audit.db")
     try:
         trail = AuditTrail(
-            bus, observer="dicomtools", options=AuditOptions(key=key), registry=registry
+            bus,
+            observer="dicomtools",
+            options=AuditOptions(key=key),
+            registry=registry,
+            history=bus,
         )
         try:
             yield trail

@@ -30,7 +30,7 @@ from dicomcore.audit import (
 )
 from dicomcore.errors import DicomToolsError, InvalidRequest
 from dicomcore.events import encode
-from dicomcore.ports import EventBus
+from dicomcore.ports import EventBus, EventHistory
 from dicomio.http import Audited, Role
 from dicomio.tasks import end
 
@@ -77,6 +77,8 @@ class AuditTrail:
     ----------
     observer
         Names this service in the events.
+    history
+        Where events can be read again; None: nowhere.
     """
 
     def __init__(
@@ -86,8 +88,10 @@ class AuditTrail:
         observer: str,
         options: AuditOptions,
         registry: CollectorRegistry,
+        history: EventHistory | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self.history = history
         self._bus = bus
         self._observer = observer
         self._options = options

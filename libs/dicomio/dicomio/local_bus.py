@@ -14,9 +14,9 @@ from pathlib import Path
 import structlog
 
 from dicomcore.errors import BusUnavailable
-from dicomcore.ports import Consumer, ConsumerSpec, Delivery
+from dicomcore.ports import Consumer, ConsumerSpec, Delivery, PastEvent
 from dicomio.local_db import LocalDb, Work
-from dicomio.local_stream import INSERT_NEW, PRUNE, SCHEMA, Handed, hand_out
+from dicomio.local_stream import INSERT_NEW, PAST, PRUNE, SCHEMA, Handed, hand_out
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +120,12 @@ class LocalBus:
 
         await self._db.write(register)
         return _LocalConsumer(self, self._db, spec, self._clock)
+
+    async def past(self, *, before: int | None, limit: int) -> Sequence[PastEvent]:
+        rows = await self._db.read(
+            lambda connection: connection.execute(PAST, (before, before, limit)).fetchall()
+        )
+        return [PastEvent(position, body) for position, body in rows]
 
     async def healthy(self) -> bool:
         try:

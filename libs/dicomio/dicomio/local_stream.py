@@ -37,6 +37,8 @@ INSERT_NEW = (
     " WHERE NOT EXISTS (SELECT 1 FROM message WHERE message_id = ? AND published_at > ?)"
 )
 """One message, unless its ID was published since a moment; `rowcount` says whether it was new."""
+PAST = "SELECT seq, body FROM message WHERE ? IS NULL OR seq < ? ORDER BY seq DESC LIMIT ?"
+"""What is kept, newest first, below a place or from the end."""
 PRUNE = (
     "DELETE FROM message WHERE seq IN ("
     " SELECT seq FROM message"

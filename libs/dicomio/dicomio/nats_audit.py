@@ -27,7 +27,7 @@ async def nats_trail(
         return
     bus = NatsBus.begin(nats, audit_stream(options.retention_s))
     try:
-        trail = AuditTrail(bus, observer=observer, options=options, registry=registry)
+        trail = AuditTrail(bus, observer=observer, options=options, registry=registry, history=bus)
         try:
             yield trail
         finally:

@@ -11,10 +11,10 @@ import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext, api
-from nats.js.errors import BadRequestError
+from nats.js.errors import BadRequestError, NotFoundError
 
 from dicomcore.errors import BusUnavailable
-from dicomcore.ports import Consumer, ConsumerSpec, Delivery
+from dicomcore.ports import Consumer, ConsumerSpec, Delivery, PastEvent
 from dicomio.nats_connection import NatsConnection, NatsOptions
 from dicomio.streams import DICOM, Stream
 from dicomio.tracing import current_traceparent
@@ -27,6 +27,7 @@ _LINGER_S = 5.0
 _SHORTEST_S = 0.05
 _SLACK_S = 2.0
 _SILENCE_S = 0.05
+_READ_AT_ONCE = 64
 
 
 class NatsBus:
@@ -83,6 +84,28 @@ class NatsBus:
         await consumer.attach(self._options.request_timeout_s)
         self._consumers.append(consumer)
         return consumer
+
+    async def past(self, *, before: int | None, limit: int) -> Sequence[PastEvent]:
+        await self._connection.ready(self._options.request_timeout_s)
+        stream, name = self._connection.stream, self._stream.name
+        with self._connection.mapped_errors("look back"):
+            state = (await stream.stream_info(name)).state
+            newest = state.last_seq if before is None else min(state.last_seq, before - 1)
+            oldest = max(state.first_seq, newest - limit + 1, 1)  # of an empty one it is 0
+            # read by place: a consumer, even one for a moment, would be state on the server
+            found: list[PastEvent | None] = []
+            for start in range(newest, oldest - 1, -_READ_AT_ONCE):
+                places = range(start, max(start - _READ_AT_ONCE, oldest - 1), -1)
+                found += await asyncio.gather(*(self._at(place) for place in places))
+        return [event for event in found if event is not None]
+
+    async def _at(self, position: int) -> PastEvent | None:
+        """Return the message of a place; None if it has gone, by age as a rule."""
+        try:
+            message = await self._connection.stream.get_msg(self._stream.name, seq=position)
+        except NotFoundError:
+            return None
+        return PastEvent(position, message.data or b"")
 
     async def healthy(self) -> bool:
         return await self._connection.alive()

@@ -10,7 +10,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry
 
 from dicomcore.errors import KeyValueUnavailable, NotFound
-from dicomcore.ports import EventBus, KeyValue, ObjectStore, Pacs
+from dicomcore.ports import EventBus, EventHistory, KeyValue, ObjectStore, Pacs
 from dicomcore.received import Received
 from dicomio import pacs
 from dicomio.bridge import Bridge
@@ -24,6 +24,7 @@ from dicomio.jobs.worker import Worker
 from dicomio.peer_book import KnownPeer, PeerBook
 from dicomio.peers import Peers
 from dicomio.tasks import end
+from qr_gateway.audit_routes import AuditRoutes
 from qr_gateway.batch_routes import BatchRoutes
 from qr_gateway.diagnosis import Diagnostician, Receiver, nobody_knows
 from qr_gateway.diagnosis_routes import DiagnosisRoutes
@@ -83,6 +84,8 @@ class GatewayParts:
     log_level: LogLevel = "info"
     """What is configured."""
     set_log_level: Callable[[LogLevel], None] = no_change
+    history: EventHistory | None = None
+    """The audit trail, to be read again; None: there is none."""
     retrieve: Retrieve = executor.retrieve
 
 
@@ -119,6 +122,7 @@ class Gateway:
             *RetrievalRoutes(self._book, JobDesk(Ledger(retrievals), parts.bus)).routes(),
             *SendRoutes(self._book, JobDesk(Ledger(sends), parts.bus)).routes(),
             *BatchRoutes().routes(),
+            *AuditRoutes(parts.history).routes(),
         )
         self._retrievals = Worker(
             parts.bus,

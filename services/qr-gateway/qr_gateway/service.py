@@ -99,6 +99,7 @@ async def running(
                 receiver=settings.receiver,
                 log_level=settings.log_level,
                 set_log_level=set_level,
+                history=None if trail is None else trail.history,
                 options=replace(
                     settings.worker(),
                     record=no_audit if trail is None else trail.record,

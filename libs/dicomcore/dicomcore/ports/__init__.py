@@ -4,7 +4,14 @@ A port has the colour of its SDK: `ObjectStore` and `Pacs` block and may be shar
 `EventBus`, `KeyValue` and `IndexDb` live on one event loop. Colour changes in `dicomio.bridge`.
 """
 
-from dicomcore.ports.bus import Consumer, ConsumerSpec, Delivery, EventBus
+from dicomcore.ports.bus import (
+    Consumer,
+    ConsumerSpec,
+    Delivery,
+    EventBus,
+    EventHistory,
+    PastEvent,
+)
 from dicomcore.ports.index import (
     FoundInstance,
     FoundPage,
@@ -37,6 +44,7 @@ __all__ = [
     "Delivery",
     "Entry",
     "EventBus",
+    "EventHistory",
     "FoundInstance",
     "FoundPage",
     "IncomingReference",
@@ -48,6 +56,7 @@ __all__ = [
     "ObjectStore",
     "Outgoing",
     "Pacs",
+    "PastEvent",
     "PatientPage",
     "PatientSummary",
     "PlanPage",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -97,4 +97,31 @@ class EventBus(Protocol):
 
     async def close(self) -> None:
         """Drain and disconnect."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PastEvent:
+    """A message that a stream holds, and its place in it."""
+
+    position: int
+    """Only grows; there may be gaps."""
+    body: bytes = field(repr=False)
+
+
+class EventHistory(Protocol):
+    """What a stream still holds, for those who look back: no consumer notices."""
+
+    async def past(self, *, before: int | None, limit: int) -> Sequence[PastEvent]:
+        """Return at most `limit` messages, newest first; empty where there are none.
+
+        Parameters
+        ----------
+        before
+            Only of positions below this one; None: from the newest on.
+
+        Raises
+        ------
+        BusUnavailable
+        """
         ...
