@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 from functools import partial
@@ -31,13 +32,14 @@ from dicomcore.deident import (
     recovered,
     shipped_profile,
 )
-from dicomcore.errors import InvalidInstance, NotFound, Unreadable
+from dicomcore.errors import DicomToolsError, InvalidInstance, NotFound, Unreadable
 from dicomcore.part10 import part10_header
 from dicomcore.transcode import transcoded
 from dicomio.sealed import load_certificates, load_opener, seal, unseal
 from tests import factories
 from tests.recipients import recipient, rsa_key
 from tests.unit import dicom_bytes
+from tests.unit.test_deident_mutations import mutated
 
 KINDS = ("plan", "structure_set", "dose", "ct", "record", "registration", "rt_image")
 KEY = b"a key of sixteen"
@@ -371,3 +373,23 @@ def test_real_objects_come_back_as_they_were(keeper: tuple[Seal, Unseal]) -> Non
 
     assert back > 3 * refused
     assert back > 20
+
+
+@pytest.mark.parametrize("batch", range(5))
+def test_mutated_objects_are_recovered_or_refused(batch: int, keeper: tuple[Seal, Unseal]) -> None:
+    rng = random.Random(batch)
+    outputs = [
+        engine([original], keeper[0])[0].apply(original).to_bytes()
+        for original in (made(kind, rng.choice(SYNTAXES)) for kind in KINDS)
+    ]
+
+    refused = []
+    for _ in range(100):
+        data = mutated(rng.choice(outputs), rng)
+        try:
+            recovered(data, keeper[1])
+        except DicomToolsError as error:
+            refused.append(str(error))
+
+    assert 0 < len(refused) < 100
+    assert not any("Zyxwort" in said for said in refused)
