@@ -62,6 +62,7 @@ def _pictures(browser: Browser, url: str, folder: Path, scheme: str, width: int)
 
     def take(name: str) -> None:
         visit.page.wait_for_load_state("networkidle")
+        visit.page.evaluate("scrollTo(0, 0)")
         visit.page.screenshot(path=folder / f"{name}-{scheme}-{width}.png", full_page=True)
 
     for view in VIEWS:
@@ -87,6 +88,7 @@ def _filled(page: Page, visit: Visit, picture: Callable[[str], None]) -> None:
     page.get_by_role("checkbox", name="Anonymise").check()
     page.get_by_label("New patient ID").fill("NEW")
     page.get_by_label("New patient name").fill("NEW")
+    page.get_by_role("checkbox", name="RT images").check()
     page.get_by_text("Profile and options").click()
     page.get_by_label("Folder").fill("/data/exports")
     page.get_by_role("button", name="Run on this server").click()
@@ -104,7 +106,7 @@ def _filled(page: Page, visit: Visit, picture: Callable[[str], None]) -> None:
     picture("search-values")
     visit.open("jobs")
     page.get_by_role("link", name=re.compile(TREE_PATIENT)).first.click()
-    page.get_by_role("region", name="Plans of the patient").wait_for()
+    page.get_by_text("The PACS lists").wait_for()
     picture("jobs-one")
     visit.open("diagnostics")
     page.get_by_role("button", name="Run").click()

@@ -34,6 +34,7 @@ def test_a_list_is_retrieved_anonymised_and_downloaded(visit: Visit) -> None:
     page.get_by_role("checkbox", name="Anonymise").check()
     page.get_by_label("New patient ID").fill("NEW")
     page.get_by_label("New patient name").fill("NEW^NAME")
+    page.get_by_role("checkbox", name="RT images").check()
 
     page.get_by_role("button", name="Run on this server").click()
     run = page.get_by_role("region", name="2 patients, 3 retrievals")
@@ -87,6 +88,22 @@ def test_the_batch_file_does_the_same_on_another_computer(visit: Visit, tmp_path
         "DEMO-01/PLAN_2",
         "DEMO-02",
     ]
+
+
+def test_what_is_held_back_is_told_and_nothing_leaves(visit: Visit) -> None:
+    page = visit.open("export")
+    page.get_by_label("Patient IDs").fill("DEMO-02")
+    page.get_by_label("Plan label").fill("PLAN_1")
+    page.get_by_role("checkbox", name="Anonymise").check()
+    page.get_by_label("New patient ID").fill("NEW")
+    page.get_by_label("New patient name").fill("NEW")
+
+    page.get_by_role("button", name="Run on this server").click()
+    run = page.get_by_role("region", name="1 patient, 1 retrieval")
+
+    expect(run.get_by_text("held back").first).to_be_visible(timeout=DEADLINE_S * 1000)
+    expect(run.get_by_text("Failed", exact=True)).to_have_count(1)
+    expect(run.get_by_role("link", name="Download ZIP")).to_have_count(0)
 
 
 def test_what_is_anonymised_cannot_stay_on_the_server_with_the_originals(visit: Visit) -> None:

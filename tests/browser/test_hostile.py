@@ -40,7 +40,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebSystem]:
         system.start()
         try:
             destinations["DICOMTOOLS"] = (LOOPBACK, system.dicom_port)
-            order = {"peer": PEER, "patient_id": PATIENT_ID}
+            order = {"peer": PEER, "patient_id": PATIENT_ID, "plan_label": LABEL}
             job = system.ask("POST", "/v1/retrievals", order)
             path = f"/v1/retrievals/{job['id']}"
             eventually(lambda: system.ask("GET", path)["state"] == "complete")

@@ -3,7 +3,7 @@
 import { serverBack } from "./core/api.js";
 import { fill, h } from "./core/dom.js";
 import { forgetQuery, link, onPlace, place } from "./core/router.js";
-import { loadSession, may, returnFromProvider, signOut } from "./core/session.js";
+import { loadSession, may, ownRoles, returnFromProvider, signOut } from "./core/session.js";
 import { personal, setPersonal } from "./core/storage.js";
 import { store } from "./core/store.js";
 import { view as audit } from "./features/audit/index.js";
@@ -164,7 +164,7 @@ function watchState() {
     (session) => {
       banner.textContent = session?.banner || BANNER;
       const principal = session?.authentication === "required" ? session.principal : null;
-      who.textContent = principal ? `${principal.name} · ${principal.roles.join(", ")}` : "";
+      who.textContent = principal ? `${principal.name} · ${ownRoles(principal.roles).join(", ")}` : "";
       leave.hidden = principal === null;
       document.documentElement.dataset.version = session?.version ?? "";
     },

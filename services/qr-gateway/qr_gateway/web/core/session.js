@@ -38,6 +38,11 @@ export function may(role) {
   return (session?.principal?.roles ?? []).some((held) => IMPLIED[held]?.includes(role));
 }
 
+/** The roles that one has, without those that another of them implies. @param {readonly string[]} roles */
+export function ownRoles(roles) {
+  return roles.filter((role) => !roles.some((other) => other !== role && IMPLIED[other]?.includes(role)));
+}
+
 /** Ask the server who one is. @returns {Promise<Session>} */
 export async function loadSession() {
   const session = /** @type {Session} */ (await get("/v1/session"));

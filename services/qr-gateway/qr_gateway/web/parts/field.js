@@ -127,8 +127,11 @@ export function optionsOf(choices) {
  * }} options
  */
 export function checkBox({ label, hint, checked, disabled, onChange }) {
+  const id = uniqueId("check");
   const control = h("input", {
     type: "checkbox",
+    "aria-labelledby": id,
+    "aria-describedby": hint ? `${id}-hint` : null,
     props: { checked: Boolean(checked), disabled: Boolean(disabled) },
     on: { change: () => onChange?.(control.checked) },
   });
@@ -136,7 +139,7 @@ export function checkBox({ label, hint, checked, disabled, onChange }) {
     "label",
     { class: "check" },
     control,
-    h("span", null, label, hint ? h("small", null, hint) : null),
+    h("span", null, h("span", { id }, label), hint ? h("small", { id: `${id}-hint` }, hint) : null),
   );
   return { element, control };
 }

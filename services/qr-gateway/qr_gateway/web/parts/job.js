@@ -1,6 +1,6 @@
 /** How a job stands, as a sign and as a bar; the same wherever jobs are shown. */
 
-import { bytes, counted, number, stateInWords } from "../core/format.js";
+import { bytes, counted, number, stateInWords, words } from "../core/format.js";
 import { tag } from "./notice.js";
 
 /** @type {Record<string, "good" | "warn" | "bad" | "accent" | "">} */
@@ -9,6 +9,13 @@ const KINDS = { queued: "", running: "accent", complete: "good", partial: "warn"
 /** @param {string} state */
 export function stateTag(state) {
   return tag(KINDS[state] ?? "", stateInWords(state));
+}
+
+/** Why an object was held back, in words. @param {string} fault */
+export function faultInWords(fault) {
+  const [kind, what = ""] = fault.split(":", 2);
+  if (kind === "burned_in") return `a name may be visible in it (${words(what)})`;
+  return words(fault).replace(":", ": ");
 }
 
 /** @param {string} state */

@@ -7,10 +7,20 @@ import { profileFields } from "../../parts/profile.js";
 import { card } from "../../parts/view.js";
 
 /**
- * @typedef {{ newId: string, newName: string, profile: string, options: string[], allowPartial: boolean }} Anonymising
+ * @typedef {{
+ *   newId: string, newName: string, profile: string, options: string[], allowPartial: boolean,
+ *   burnedIn: string[]
+ * }} Anonymising
  */
 
 export const DEFAULT_OPTIONS = ["CleanDesc", "RetainDeviceIdent"];
+const BURNED_IN = /** @type {const} */ ([
+  ["rt_image", "RT images"],
+  ["scout", "Scouts"],
+  ["secondary_capture", "Screenshots"],
+  ["ultrasound", "Ultrasound"],
+  ["document", "Documents"],
+]);
 const WRITABLE = /^[\x21-\x5b\x5d-\x7e]([\x20-\x5b\x5d-\x7e]{0,62}[\x21-\x5b\x5d-\x7e])?$/;
 
 /** @param {() => void} changed @param {() => number} count of patients */
@@ -26,10 +36,19 @@ export function anonymiseCard(changed, count) {
   const newId = textField({ label: "New patient ID", required: true, maxLength: 64, onInput: () => (numbered(), changed()) });
   const newName = textField({ label: "New patient name", required: true, maxLength: 64, onInput: changed });
   const partial = checkBox({ label: "Export the others if one object cannot be processed", onChange: changed });
+  const burned = BURNED_IN.map(([name, label]) => ({ name, box: checkBox({ label, onChange: changed }) }));
+  const burnedIn = () => burned.filter(({ box }) => box.control.checked).map(({ name }) => name);
+  const visible = h(
+    "fieldset",
+    { class: "stack tight" },
+    h("legend", null, "Export although a name may be visible in the picture"),
+    h("p", { class: "small soft" }, "Nobody can prove that pixels hold no name: these are held back, and the export with them, unless you have looked."),
+    h("div", { class: "row" }, burned.map(({ box }) => box.element)),
+  );
   const place = h("div");
   let profile = profileFields({ profile: personal().profile, options: DEFAULT_OPTIONS, onChange: changed });
   const more = h("details", { class: "more" }, h("summary", null, "Profile and options"), place);
-  const fields = h("div", { class: "stack", hidden: true }, h("div", { class: "grid wide" }, newId, newName), partial.element, more);
+  const fields = h("div", { class: "stack", hidden: true }, h("div", { class: "grid wide" }, newId, newName), visible, partial.element, more);
   fill(place, profile.element);
 
   function agree() {
@@ -60,6 +79,7 @@ export function anonymiseCard(changed, count) {
             newPatientId: newId.value.trim(),
             newPatientName: newName.value.trim(),
             ...(partial.control.checked ? { allowPartialExport: true } : {}),
+            ...(burnedIn().length > 0 ? { allowBurnedIn: burnedIn() } : {}),
           }
         : {},
     /** @returns {Anonymising | null} */
@@ -71,6 +91,7 @@ export function anonymiseCard(changed, count) {
             profile: profile.profile(),
             options: profile.options(),
             allowPartial: partial.control.checked,
+            burnedIn: burnedIn(),
           }
         : null,
     wrong() {

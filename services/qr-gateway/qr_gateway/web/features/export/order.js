@@ -48,6 +48,7 @@ function anonymised(how, suffix) {
       profile: how.profile.replace(/\.csv$/, ""),
       options: how.options,
       allow_partial: how.allowPartial,
+      allow_burned_in: how.burnedIn,
     },
   };
 }

@@ -1,13 +1,13 @@
 /** The runs of this page: live per patient and plan, what is missing and why, again, cancel, download. */
 
 import { fill, h } from "../../core/dom.js";
-import { bytes, counted, moment } from "../../core/format.js";
+import { bytes, counted, moment, number } from "../../core/format.js";
 import { link } from "../../core/router.js";
 import { allEnded, cancelRun, retryRun } from "../../core/run.js";
 import { store } from "../../core/store.js";
 import { downloadOf } from "../../parts/download.js";
 import { icon } from "../../parts/icon.js";
-import { standing, stateTag } from "../../parts/job.js";
+import { faultInWords, standing, stateTag } from "../../parts/job.js";
 import { tag } from "../../parts/notice.js";
 import { progressBar } from "../../parts/progress.js";
 import { card } from "../../parts/view.js";
@@ -82,7 +82,7 @@ function lineRow() {
     title.textContent = line.title;
     text.textContent = line.job === null ? line.problem || "Waiting to be sent" : standing(line.job)[1];
     fill(state, line.state === "refused" ? tag("bad", "Refused") : line.state === "waiting" ? tag("", "Waiting") : stateTag(line.state));
-    const now = `${line.key} ${line.state} ${line.job?.ended_at ?? ""} ${line.job?.missing?.length ?? line.job?.not_there?.length ?? ""}`;
+    const now = `${line.key} ${line.state} ${line.job?.ended_at ?? ""} ${line.job?.missing?.length ?? line.job?.not_there?.length ?? ""} ${line.job?.quarantined?.length ?? ""}`;
     if (now !== before) fill(detail, detailOf(line));
     before = now;
   }
@@ -100,6 +100,7 @@ function detailOf(line) {
   return [
     line.problem || job.problem ? h("p", { class: "small" }, line.problem || job.problem) : null,
     plans.map((/** @type {any} */ one) => h("p", { class: "small" }, tag("bad", "unavailable"), ` ${one.label}: ${one.reason}`)),
+    held(job.quarantined ?? []),
     missing.length > 0
       ? h(
           "ul",
@@ -118,12 +119,25 @@ function detailOf(line) {
   ];
 }
 
+/** What was held back, by reason. @param {any[]} quarantined */
+function held(quarantined) {
+  /** @type {Map<string, number>} */
+  const reasons = new Map();
+  for (const one of quarantined) {
+    const why = one.faults.map(faultInWords).join("; ");
+    reasons.set(why, (reasons.get(why) ?? 0) + 1);
+  }
+  return reasons.size === 0
+    ? null
+    : h("ul", { class: "why" }, [...reasons].map(([why, count]) => h("li", null, `${counted(count, "instance")} held back: ${why}`)));
+}
+
 /** @param {any} job */
 function saved(job) {
   const every = job.catalogue_instances;
   const moved = job.progress.instances_moved;
   if (!every || every <= moved) return null;
-  return h("span", { class: "soft" }, `${counted(every - moved, "instance")} of ${counted(every, "instance")} of the patient did not have to be moved.`);
+  return h("span", { class: "soft" }, `${number(every - moved)} of the patient's ${counted(every, "instance")} did not have to be moved.`);
 }
 
 /** @param {Run} run */

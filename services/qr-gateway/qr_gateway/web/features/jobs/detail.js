@@ -7,7 +7,7 @@ import { go, link } from "../../core/router.js";
 import { may } from "../../core/session.js";
 import { icon } from "../../parts/icon.js";
 import { downloadOf } from "../../parts/download.js";
-import { isFinal, standing, stateTag } from "../../parts/job.js";
+import { faultInWords, isFinal, standing, stateTag } from "../../parts/job.js";
 import { inWords, message, showError, tag, toast } from "../../parts/notice.js";
 import { progressBar } from "../../parts/progress.js";
 import { pageOf, table } from "../../parts/table.js";
@@ -114,7 +114,7 @@ function reportOf(job) {
       ["UID", (row) => h("span", { class: "uid" }, row.uid)],
     ]),
     listed("Held back", job.quarantined ?? [], [
-      ["Why", (row) => row.faults.join("; ")],
+      ["Why", (row) => row.faults.map(faultInWords).join("; ")],
       ["UID", (row) => h("span", { class: "uid" }, row.sop_instance_uid)],
     ]),
     listed("Not sent", job.not_sent ?? [], [
