@@ -27,6 +27,7 @@ from dicomio.jobs.attempt import Pace
 from dicomio.jobs.options import WorkerOptions
 from dicomio.local_bus import LocalBus
 from dicomio.local_kv import LocalKeyValue
+from dicomio.peer_book import BUCKET as PEERS_BUCKET
 from dicomio.peers import Peers, PeerSettings
 from dicomio.sql_index import SqlIndex
 from indexer.exporting.maps import MapSink, NoMaps
@@ -169,6 +170,8 @@ async def export_world(
         stack.push_async_callback(bus.close)
         kv = given.kv or await LocalKeyValue.open(folder / "jobs.db", BUCKET)
         stack.push_async_callback(kv.close)
+        peers_kv = await LocalKeyValue.open(folder / "jobs.db", PEERS_BUCKET)
+        stack.push_async_callback(peers_kv.close)
         index = await SqlIndex.open(folder / "index.db")
         stack.push_async_callback(index.close)
         landed(store, datasets)
@@ -184,6 +187,7 @@ async def export_world(
                 kv=kv,
                 index=index,
                 registry=registry,
+                peers_kv=peers_kv,
                 peers=Peers({PEER: PeerSettings(ae_title="TPS", host="tps.invalid", port=104)}),
                 connect=lambda _: given.pacs or pacs,
                 key=given.key,

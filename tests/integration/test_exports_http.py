@@ -18,6 +18,10 @@ from dicomcore.events import ExportCompleted, ExportFailed
 from dicomcore.export import MANIFEST_NAME
 from dicomcore.header import read_header
 from dicomcore.keys import parse_object_key
+from dicomio.local_kv import LocalKeyValue
+from dicomio.peer_book import BUCKET as PEERS_BUCKET
+from dicomio.peer_book import PeerBook
+from dicomio.peers import Peers, PeerSettings
 from tests import factories
 from tests.export_world import PEER, UIDS, ExportWorld, Given, export_world
 from tests.indexer_world import eventually, published
@@ -394,6 +398,21 @@ async def test_a_peer_is_sent_all_of_it_nothing_before_what_it_references(tmp_pa
         assert roles[factories.Role.STRUCTURE_SET][0] < roles[factories.Role.PLAN][0]
         assert list(world.objects(export["prefix"])) == [export["prefix"] + MANIFEST_NAME]
         await world.ask("GET", f"/v1/exports/{export['id']}/zip", status=409)
+
+
+async def test_a_peer_that_is_kept_on_the_server_is_a_destination_too(tmp_path: Path) -> None:
+    async with export_world(tmp_path, PATIENT.datasets) as world:
+        order = {"selection": {"patient": "ORIGINAL-77"}, "destination": {"peer": "LATER"}}
+        await world.ask("POST", "/v1/exports", status=404, json=order)
+        kv = await LocalKeyValue.open(tmp_path / "jobs.db", PEERS_BUCKET)
+        book = PeerBook(Peers({}), kv, lambda _: world.pacs)
+        await book.put("LATER", PeerSettings(ae_title="LATER", host="later.invalid", port=104))
+        await kv.close()
+
+        export = await world.export(order["selection"], destination=order["destination"])
+
+        assert export["state"] == "complete"
+        assert len(world.pacs.received) == len(PATIENT.datasets)
 
 
 async def test_what_a_peer_refuses_is_missing(tmp_path: Path) -> None:

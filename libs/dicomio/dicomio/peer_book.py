@@ -21,6 +21,8 @@ from dicomio.peers import Peers, PeerSettings
 
 log = structlog.get_logger(__name__)
 
+BUCKET = "retrievals"
+"""Name of the key-value bucket that they are kept in."""
 KEY = "configuration.peers"
 MOST_PEERS = 500
 _TRIES = 20

@@ -8,7 +8,14 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from dicomcore.deident import KnownIdentifiers, PatientIdentity, parse_options, shipped_profile
+from dicomcore.deident import (
+    KnownIdentifiers,
+    PatientIdentity,
+    Seal,
+    parse_options,
+    shipped_profile,
+)
+from dicomcore.errors import InvalidRequest
 from dicomcore.export import ExportFile, ManifestAnonymization, ManifestQuarantined
 from dicomcore.model import PlanDetails
 from dicomcore.ports import ObjectStore
@@ -19,6 +26,9 @@ from dicomio.jobs.states import State
 from indexer.exporting.describing import Anonymised
 from indexer.exporting.model import Anonymise
 from indexer.exporting.resolving import Resolved
+
+
+NO_CERTIFICATE = "encrypted attributes need a certificate: INDEXER_EXPORT_MAP_CERTIFICATE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +67,23 @@ class Proof:
         return Anonymised(said, self.new_uid, labels)
 
 
-def anonymization_of(asked: Anonymise, key: bytes) -> Anonymization:
+def anonymization_of(asked: Anonymise, key: bytes, seal: Seal | None) -> Anonymization:
     """Return how it is done.
 
     Raises
     ------
     InvalidRequest
-        The options exclude each other.
+        The options exclude each other, or nobody is known for whom attributes could be encrypted.
     """
+    if asked.encrypt_attributes and seal is None:
+        raise InvalidRequest(NO_CERTIFICATE)
     return Anonymization(
         profile=shipped_profile(asked.profile),
         options=parse_options(asked.options),
         key=key,
         allow_partial=asked.allow_partial,
         allowed_burned_in=frozenset(asked.allow_burned_in),
+        seal=seal if asked.encrypt_attributes else None,
     )
 
 
@@ -88,13 +101,13 @@ class Anonymiser:
     def __init__(
         self,
         asked: Anonymise,
-        key: bytes,
+        how: Anonymization,
         store: ObjectStore,
         folder: Path,
         check: Callable[[], None],
     ) -> None:
         self._asked = asked
-        self._how = anonymization_of(asked, key)
+        self._how = how
         self._store = store
         self._folder = folder
         self._check = check

@@ -26,7 +26,7 @@ from dicomio.jobs.attempt import Hooks
 from dicomio.jobs.audit import no_audit
 from dicomio.jobs.states import Progress, State
 from indexer.exporting import model
-from indexer.exporting.anonymous import Anonymiser, Proof
+from indexer.exporting.anonymous import Anonymiser, Proof, anonymization_of
 from indexer.exporting.describing import Course, describe, report_of
 from indexer.exporting.disclosure import disclosed
 from indexer.exporting.maps import MapSink, NoMaps
@@ -166,7 +166,8 @@ class _Export:
     ) -> Manifest:
         if self._parts.key is None:
             raise InvalidRequest(NO_KEY)
-        anonymiser = Anonymiser(how, self._parts.key, self._parts.store, folder, self._check)
+        done = anonymization_of(how, self._parts.key, self._parts.maps.seal)
+        anonymiser = Anonymiser(how, done, self._parts.store, folder, self._check)
         proof = anonymiser.prove(
             resolved.patients,
             [self._sendable(files) for files in shelf.by_patient],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+from dicomcore.deident import Seal
 from dicomcore.ports import ObjectStore
 from dicomio.sealed import SUFFIX, Recipients, seal
 
@@ -30,6 +32,11 @@ class MapSink(Protocol):
         """Keep the map of the export of that name; say how, in words. Again is no change."""
         ...
 
+    @property
+    def seal(self) -> Seal | None:
+        """Encrypts for whoever can read the maps; None: they are not encrypted."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SealedMaps:
@@ -42,6 +49,10 @@ class SealedMaps:
         self.store.put(f"{MAPS}{name}/{NAME}{SUFFIX}", [seal(body, self.recipients)])
         return SEALED
 
+    @property
+    def seal(self) -> Seal:
+        return partial(seal, certificates=self.recipients)
+
 
 @dataclass(frozen=True, slots=True)
 class PlainMaps:
@@ -49,6 +60,7 @@ class PlainMaps:
 
     store: ObjectStore
     said: str
+    seal: None = None
 
     def keep(self, name: str, body: bytes) -> str:
         self.store.put(f"{MAPS}{name}/{NAME}", [body])
@@ -57,6 +69,8 @@ class PlainMaps:
 
 class NoMaps:
     """They are not kept."""
+
+    seal = None
 
     def keep(self, _name: str, _body: bytes) -> str:
         return NOT_WRITTEN

@@ -91,6 +91,9 @@ class Anonymise(Input):
     """Whether the others leave when one object is held back."""
     allow_burned_in: tuple[BurnedIn, ...] = Field(default=(), max_length=len(BurnedIn))
     """Kinds of images that leave though a name may be visible in them."""
+    encrypt_attributes: bool = False
+    """Whether the originals of all that is changed go along in every object, encrypted to whoever can
+    read the pseudonym maps (Encrypted Attributes Sequence)."""
     plain_map: bool = False
     """Whether the pseudonym map may be written where it can be read by who reads the bucket."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
@@ -77,7 +77,7 @@ class ExportRoutes(JobRoutes[ExportRequest, ExportReport, ExportOrder]):
         downloads: Downloads,
         *,
         key: bytes | None,
-        known_peer: Callable[[str], object],
+        known_peer: Callable[[str], Awaitable[object]],
     ) -> None:
         super().__init__(desk)
         self._downloads = downloads
@@ -140,7 +140,7 @@ class ExportRoutes(JobRoutes[ExportRequest, ExportReport, ExportOrder]):
             A term cannot be understood, options exclude each other, or there is no key.
         """
         order = call.body
-        self._check(order)
+        await self._check(order)
         _note(call.notes, order.selection)
         destination = order.destination
         peer = destination.peer if isinstance(destination, PeerDestination) else ""
@@ -184,7 +184,7 @@ class ExportRoutes(JobRoutes[ExportRequest, ExportReport, ExportOrder]):
             raise NotFound("the export has no manifest, or none yet")
         return job
 
-    def _check(self, order: ExportOrder) -> None:
+    async def _check(self, order: ExportOrder) -> None:
         """Refuse at once what would fail later."""
         if isinstance(order.selection, QuerySelection):
             Query([parse_term(term) for term in order.selection.query.tag])
@@ -193,7 +193,7 @@ class ExportRoutes(JobRoutes[ExportRequest, ExportReport, ExportOrder]):
                 raise InvalidRequest(NO_KEY)
             anonymization_of(order.anonymise, self._key)
         if isinstance(order.destination, PeerDestination):
-            self._known_peer(order.destination.peer)
+            await self._known_peer(order.destination.peer)
 
 
 def _note(notes: Notes, selection: Selection) -> None:

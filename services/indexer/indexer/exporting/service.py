@@ -23,6 +23,7 @@ from dicomio.jobs.ledger import Ledger
 from dicomio.jobs.options import Metrics, WorkerOptions
 from dicomio.jobs.records import Records
 from dicomio.jobs.worker import Worker
+from dicomio.peer_book import PeerBook
 from dicomio.peers import Peers, PeerSettings
 from indexer.exporting.downloads import Downloads
 from indexer.exporting.executor import ExportParts, Way, export
@@ -35,6 +36,7 @@ from indexer.exporting.routes import ExportRoutes
 BUCKET = "exports"
 """Name of the key-value bucket that the ledger is kept in."""
 RESOLVE_TIMEOUT_S = 600.0
+BOOK_TIMEOUT_S = 30.0
 NO_PEERS: Mapping[str, PeerSettings] = {}
 
 
@@ -52,6 +54,8 @@ class ExporterParts:
     index: IndexDb
     registry: CollectorRegistry
     peers: Peers = field(default_factory=lambda: Peers(NO_PEERS))
+    peers_kv: KeyValue | None = None
+    """Where peers are kept on the server: bucket `dicomio.peer_book.BUCKET`; None: nowhere."""
     connect: Callable[[pacs.Peer], Pacs] = pacs.DicomPacs
     key: bytes | None = field(default=None, repr=False)
     """Of anonymised exports; None: there are none."""
@@ -78,9 +82,7 @@ class Exporter:
         if parts.key is not None:
             KeyedMap(parts.key)
         self._parts = parts
-        self._clients: dict[str, Pacs] = {
-            name: parts.connect(parts.peers[name].address(name)) for name in parts.peers
-        }
+        self._book = PeerBook(parts.peers, parts.peers_kv or parts.kv, parts.connect)
         jobs = parts.options.jobs
         loop = asyncio.get_running_loop()
         # downloads have threads of their own: neither waits for the other
@@ -99,7 +101,7 @@ class Exporter:
             JobDesk(Ledger(records), parts.bus),
             downloads,
             key=parts.key,
-            known_peer=parts.peers.__getitem__,
+            known_peer=self._book.known,
         ).routes()
         self._worker = Worker(
             parts.bus,
@@ -169,5 +171,5 @@ class Exporter:
         return self._work.call(resolve(self._parts.index, selection), RESOLVE_TIMEOUT_S)
 
     def _way(self, name: str) -> Way:
-        settings = self._parts.peers[name]
-        return Way(self._clients[name], settings.limits.send_associations)
+        known = self._work.call(self._book.known(name), BOOK_TIMEOUT_S)
+        return Way(known.pacs, known.settings.limits.send_associations)

@@ -16,6 +16,7 @@ from dicomio.bridge import Bridge
 from dicomio.jobs.options import WorkerOptions
 from dicomio.nats_connection import NatsOptions
 from dicomio.nats_kv import NatsKeyValue
+from dicomio.peer_book import BUCKET as PEERS_BUCKET
 from dicomio.s3_store import S3Options, S3Store
 from indexer.exporting.maps import APART, MapSink, NoMaps, PlainMaps, SealedMaps
 from indexer.exporting.service import BUCKET, Exporter, ExporterParts
@@ -66,6 +67,8 @@ async def exporter_on(
             sink = PlainMaps(maps, APART)
         kv = await NatsKeyValue.open(around.nats, BUCKET, required=False)
         stack.push_async_callback(kv.close)
+        peers_kv = await NatsKeyValue.open(around.nats, PEERS_BUCKET, required=False)
+        stack.push_async_callback(peers_kv.close)
         for bucket in {exports, maps} - {around.store}:
             making = asyncio.create_task(_ensured(around.bridge, bucket))
             stack.push_async_callback(_ended, making)
@@ -78,6 +81,7 @@ async def exporter_on(
                 index=around.index,
                 registry=around.registry,
                 peers=peers,
+                peers_kv=peers_kv,
                 key=key,
                 maps=sink,
                 spool=settings.export_spool_folder,
