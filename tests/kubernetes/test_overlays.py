@@ -102,6 +102,8 @@ def test_everything_is_denied_that_no_policy_allows(rendered: Rendered) -> None:
         ("indexer", "store-scp", "http", False),
         ("qr-gateway", "indexer", "http", True),
         ("indexer", "qr-gateway", "http", False),
+        ("qr-gateway", "store-scp", "dicom", True),
+        ("qr-gateway", "store-scp", "http", False),
         ("store-scp", "indexer", "http", False),
         ("nats", "s3", "s3", False),
         ("postgres", "s3", "s3", False),
