@@ -405,6 +405,7 @@ UP = Command(
             default=(),
         ),
         Option("peersFile", "More of them in a file, JSON or TOML, with TLS and quirks."),
+        Option("open", "Open the web page in the browser.", kind=Kind.FLAG, default=False),
     ),
     notes="Stops cleanly on Ctrl-C: associations finish, events are written, then the ports close.",
 )

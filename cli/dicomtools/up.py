@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import webbrowser
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +39,7 @@ def run(values: Values, layers: Sequence[Layer]) -> int:
         ae_title=ae_title(values.text("aet"), option="aet"),
         peers=peers_of(values),
     )
-    asyncio.run(_until_stopped(options))
+    asyncio.run(_until_stopped(options, browse=values.flag("open")))
     return OK
 
 
@@ -61,7 +62,7 @@ def peers_of(values: Values) -> dict[str, PeerSettings]:
     return peers
 
 
-async def _until_stopped(options: SystemOptions) -> None:
+async def _until_stopped(options: SystemOptions, *, browse: bool) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):  # on Windows Ctrl-C cancels this task instead
@@ -69,6 +70,8 @@ async def _until_stopped(options: SystemOptions) -> None:
     try:
         async with running_system(options) as system:
             print(_greeting(options, system), flush=True)
+            if browse and not await asyncio.to_thread(webbrowser.open, f"{system.http_url}/"):
+                print("There is no browser to open the page in.", flush=True)
             await stopping.wait()
             print("Stopping: what has begun is finished.", flush=True)
     except Unavailable as exc:
@@ -83,7 +86,10 @@ async def _until_stopped(options: SystemOptions) -> None:
 
 
 def _greeting(options: SystemOptions, system: RunningSystem) -> str:
-    names = ", ".join(sorted(options.peers)) or "none; give --peer NAME=AET@host:port"
+    names = (
+        ", ".join(sorted(options.peers))
+        or "none yet; add them on the page, or by --peer NAME=AET@host:port"
+    )
     return (
         f"Page:   {system.http_url}/\n"
         f"HTTP:   {system.http_url}  (what there is: {system.http_url}/openapi.json)\n"

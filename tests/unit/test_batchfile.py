@@ -13,7 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicomcore.batch_text import ERRORS, OBJECTIVES_AS_THEY_ARE, UNLINKED, BatchFile, batch_file
+from dicomcore.batch_text import (
+    ERRORS,
+    OBJECTIVES_AS_THEY_ARE,
+    SEALED_MAPS,
+    UNLINKED,
+    BatchFile,
+    batch_file,
+)
 from dicomcore.batchfile import Batch, BatchPatient, ObjectiveFile, Objectives, commands_of
 from dicomcore.command_words import OPTIONS, Form, Operation, OptionValue
 from dicomcore.errors import InvalidRequest
@@ -247,6 +254,14 @@ def test_several_anonymised_patients_are_numbered_and_share_one_map() -> None:
         r"out\NEW-01\plan-02",
         r"out\NEW-02",
     ]
+
+
+def test_a_map_that_is_sealed_cannot_be_one_for_all() -> None:
+    new = {"anonymize": True, "newPatientId": "NEW", "newPatientName": "X"}
+    sealed = {"mapCertificate": ["cert.pem"], "anonymizationKeyFile": "key"}
+
+    assert file_of(retrieval(Shell.SH, P1, **new, **sealed)).warnings == (SEALED_MAPS,)
+    assert file_of(retrieval(Shell.SH, P2, **new, **sealed)).warnings == ()
 
 
 def test_what_the_command_line_would_refuse_is_not_written(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ UNLINKED = (
     "Without anonymizationKeyFile each command makes new UIDs of its own: exports of one patient "
     "cannot be told to belong together."
 )
+SEALED_MAPS = "With mapCertificate each command writes a map of its own: only the key holder could add to one."
 OBJECTIVES_AS_THEY_ARE = "Objective files are copied as they are, under a new name: what is in them may name the patient."
 
 
@@ -147,6 +148,8 @@ def _new_name(file: ObjectiveFile, number: int) -> str:
 def _warnings(batch: Batch, commands: int) -> Iterator[str]:
     if batch.anonymised and commands > 1 and not batch.options.get("anonymizationKeyFile"):
         yield UNLINKED
+    if batch.anonymised and commands > 1 and batch.options.get("mapCertificate"):
+        yield SEALED_MAPS
     if batch.anonymised and batch.objectives.files:
         yield OBJECTIVES_AS_THEY_ARE
 

@@ -49,9 +49,9 @@ OPTIONS: Mapping[Operation, Mapping[str, Form]] = MappingProxyType(
             text=f"{_PEER} path newPatientId newPatientName anonymizationKeyFile mapFile storePath "
             "patientId planId",
             number="hostPort listenPort",
-            flag="onlyApprovedPlans anonymize allowPartialExport showTree useGet useTls insecure "
-            "force json",
-            many="allowBurnedIn",
+            flag="onlyApprovedPlans anonymize encryptAttributes allowPartialExport showTree useGet "
+            "useTls insecure force json",
+            many="mapCertificate allowBurnedIn",
         ),
         Operation.STORE: _table(
             text=f"{_PEER} {_READING} statusFileName",
