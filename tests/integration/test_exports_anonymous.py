@@ -8,13 +8,15 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
 from dicomcore.audit import audit_event
+from dicomcore.deident import recovered
 from dicomcore.events import ExportCompleted, ExportFailed, ExportRequested
 from dicomcore.export import MANIFEST_NAME
 from dicomcore.header import read_header
@@ -232,6 +234,41 @@ async def test_the_map_is_sealed_to_the_certificate_and_says_who_became_whom(
         assert said.pseudonym_map == export["pseudonym_map"] == SEALED
 
 
+async def test_the_originals_go_along_for_the_key_holder_and_for_nobody_else(
+    tmp_path: Path,
+) -> None:
+    holder = recipient(tmp_path)
+    maps = DirectoryStore(tmp_path / "maps")
+    sink = SealedMaps(maps, load_certificates(holder.cert_file))
+    async with export_world(tmp_path, PATIENT.datasets, Given(maps=sink)) as world:
+        anonymise = {**ORDER["anonymise"], "encrypt_attributes": True}
+        export = await world.export(ORDER["selection"], anonymise=anonymise)
+
+        objects = world.objects(export["prefix"])
+        bodies = [body for key, body in objects.items() if key.endswith(".dcm")]
+        for body in bodies:
+            quiet(body)
+        certificate, key = load_opener(holder.cert_file, holder.key_file)
+        opener = partial(unseal, certificate=certificate, key=key)
+        restored = [dcmread(io.BytesIO(recovered(body, opener))) for body in bodies]
+        originals = {str(dataset.SOPInstanceUID): dataset for dataset in PATIENT.datasets}
+        assert {str(dataset.SOPInstanceUID) for dataset in restored} == set(originals)
+        for dataset in restored:
+            assert dataset == originals[dataset.SOPInstanceUID]
+    maps.close()
+
+
+async def test_without_a_certificate_the_originals_do_not_go_along(tmp_path: Path) -> None:
+    async with export_world(tmp_path, PATIENT.datasets) as world:
+        anonymise = {**ORDER["anonymise"], "encrypt_attributes": True}
+        order = {"selection": ORDER["selection"], "anonymise": anonymise}
+        order["destination"] = {"zip": True}
+
+        refused = await world.ask("POST", "/v1/exports", status=400, json=order)
+
+        assert "INDEXER_EXPORT_MAP_CERTIFICATE" in refused["detail"]
+
+
 @pytest.mark.parametrize(
     ("asked", "apart", "where", "said"),
     [
@@ -262,6 +299,8 @@ async def test_a_map_that_cannot_be_kept_keeps_the_export_back(tmp_path: Path) -
     from dicomcore.errors import InvalidRequest
 
     class Expired:
+        seal = None
+
         def keep(self, _name: str, _body: bytes) -> str:
             raise InvalidRequest("the certificate is not valid now")
 

@@ -27,7 +27,6 @@ from indexer.exporting.describing import Anonymised
 from indexer.exporting.model import Anonymise
 from indexer.exporting.resolving import Resolved
 
-
 NO_CERTIFICATE = "encrypted attributes need a certificate: INDEXER_EXPORT_MAP_CERTIFICATE"
 
 
@@ -69,6 +68,11 @@ class Proof:
 
 def anonymization_of(asked: Anonymise, key: bytes, seal: Seal | None) -> Anonymization:
     """Return how it is done.
+
+    Parameters
+    ----------
+    seal
+        Encrypts the originals that go along, if that is asked for.
 
     Raises
     ------

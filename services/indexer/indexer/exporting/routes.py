@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
+from dicomcore.deident import Seal
 from dicomcore.errors import Conflict, InvalidRequest, NotFound
 from dicomcore.export import Manifest
 from dicomcore.query import Query, parse_term
@@ -77,11 +78,13 @@ class ExportRoutes(JobRoutes[ExportRequest, ExportReport, ExportOrder]):
         downloads: Downloads,
         *,
         key: bytes | None,
+        seal: Seal | None,
         known_peer: Callable[[str], Awaitable[object]],
     ) -> None:
         super().__init__(desk)
         self._downloads = downloads
         self._key = key
+        self._seal = seal
         self._known_peer = known_peer
 
     def routes(self) -> Sequence[AnyRoute]:
@@ -191,7 +194,7 @@ class ExportRoutes(JobRoutes[ExportRequest, ExportReport, ExportOrder]):
         if order.anonymise is not None:
             if self._key is None:
                 raise InvalidRequest(NO_KEY)
-            anonymization_of(order.anonymise, self._key)
+            anonymization_of(order.anonymise, self._key, self._seal)
         if isinstance(order.destination, PeerDestination):
             await self._known_peer(order.destination.peer)
 

@@ -101,6 +101,7 @@ class Exporter:
             JobDesk(Ledger(records), parts.bus),
             downloads,
             key=parts.key,
+            seal=parts.maps.seal,
             known_peer=self._book.known,
         ).routes()
         self._worker = Worker(
