@@ -53,10 +53,12 @@ def test_every_keyword_has_its_tag() -> None:
 
 
 def test_the_tables_are_found_beside_the_package() -> None:
-    tables = dictionary._alone()
+    tables = dictionary._alone("pydicom", "_dicom_dict")
 
     assert tables is not None
     assert tables.DicomDictionary == DicomDictionary
+    assert dictionary._alone("pydicom", "_moved_elsewhere") is None
+    assert dictionary._alone("no_such_package", "_dicom_dict") is None
 
 
 def test_character_sets_are_those_of_pydicom() -> None:

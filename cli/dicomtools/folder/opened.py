@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import BinaryIO, Self
 
+_AT_ONCE = 1 << 30
+"""Bytes; more than 2 GiB are refused by some systems."""
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
@@ -54,7 +56,7 @@ class OpenFile:
         """Return a part of it, shorter at its end."""
         os.lseek(self._number, at, os.SEEK_SET)
         parts = []
-        while length > 0 and (part := os.read(self._number, length)):
+        while length > 0 and (part := os.read(self._number, min(length, _AT_ONCE))):
             parts.append(part)
             length -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)

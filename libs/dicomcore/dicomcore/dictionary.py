@@ -15,7 +15,7 @@ from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import NamedTuple
 
-_TABLES = "pydicom._dicom_dict"
+_PACKAGE, _TABLES = "pydicom", "_dicom_dict"
 Entry = tuple[str, str, str, str, str]
 """VR, value multiplicity, name, `Retired` or nothing, keyword."""
 
@@ -57,19 +57,20 @@ def _entry(tag: int) -> Entry | None:
 
 @lru_cache(maxsize=1)
 def _dictionary() -> _Dictionary:
-    tables = sys.modules.get(_TABLES) or _alone() or import_module(_TABLES)
+    loaded = f"{_PACKAGE}.{_TABLES}"
+    tables = sys.modules.get(loaded) or _alone(_PACKAGE, _TABLES) or import_module(loaded)
     return _Dictionary(
         tables.DicomDictionary,
         {_pattern(text): entry for text, entry in tables.RepeatersDictionary.items()},
     )
 
 
-def _alone() -> ModuleType | None:
-    """Return the module with the tables, without its package; None if it is not where it was."""
-    package = find_spec("pydicom")
-    if package is None:
+def _alone(package: str, module_name: str) -> ModuleType | None:
+    """Return a module without the package that it is in; None if it is not there."""
+    found = find_spec(package)
+    if found is None:
         return None
-    spec = PathFinder.find_spec("_dicom_dict", package.submodule_search_locations)
+    spec = PathFinder.find_spec(module_name, found.submodule_search_locations)
     if spec is None or spec.loader is None:
         return None
     module = module_from_spec(spec)

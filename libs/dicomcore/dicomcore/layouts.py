@@ -209,9 +209,8 @@ def _run(parts: Sequence[tuple[Part, int | None]]) -> _Run:
                 fixed += f"{len(literal)}s"
                 expected.append(literal)
             fixed, literal = f"{fixed}{length}x", b""
-    if literal:
-        fixed += f"{len(literal)}s"
-        expected.append(literal)
+    fixed += f"{len(literal)}s"
+    expected.append(literal)
     last, last_length = parts[-1]
     order = "<" if last_length is not None else last.length_format[0]
     return _Run(
