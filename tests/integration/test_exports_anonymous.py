@@ -264,7 +264,7 @@ async def test_without_a_certificate_the_originals_do_not_go_along(tmp_path: Pat
         order = {"selection": ORDER["selection"], "anonymise": anonymise}
         order["destination"] = {"zip": True}
 
-        refused = await world.ask("POST", "/v1/exports", status=400, json=order)
+        refused = await world.ask("POST", "/v1/exports", status=422, json=order)
 
         assert "INDEXER_EXPORT_MAP_CERTIFICATE" in refused["detail"]
 
