@@ -26,10 +26,15 @@ def encode_values(values: Sequence[Value] | None) -> bytes:
     return encode_basestring(packed).encode() if isinstance(packed, str) else _json(packed)
 
 
-def put_together(encoded: Sequence[bytes], plan: Plan) -> bytes:
-    """Return what `encode_found` writes where no sequence of the plan is there, from its attributes."""
-    sequences = b",".join([b"[]"] * len(plan.sequences))
-    return b"".join((b"[[", b",".join(encoded), b"],[", sequences, b"]]"))
+class PutTogether:
+    """What `encode_found` writes where no sequence of the plan is there, from its attributes."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._end = b"],[" + b",".join([b"[]"] * len(plan.sequences)) + b"]]"
+
+    def __call__(self, encoded: Sequence[bytes]) -> bytes:
+        """Return it from what `encode_values` wrote of each attribute."""
+        return b"[[" + b",".join(encoded) + self._end
 
 
 def decode_found(body: bytes, plan: Plan) -> Found:

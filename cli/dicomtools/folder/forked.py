@@ -7,6 +7,7 @@ process reads itself.
 
 from __future__ import annotations
 
+import gc
 import marshal
 import os
 import select
@@ -48,12 +49,14 @@ def read_forked(
     os.write(writable, b"".join(map(_NUMBER.pack, range(len(chunks)))))
     os.close(writable)  # whoever finds the pipe empty sees its end
     team = _Team(performer, chunks, readable)
+    gc.freeze()  # a collection would write to every object, and so copy all memory that forks share
     try:
         for _ in range(min(helpers, len(chunks) - 1)):
             team.fork()
         for number in range(len(chunks)):
             yield from team.outcomes(number)
     finally:
+        gc.unfreeze()
         team.dismiss()
         os.close(readable)
 

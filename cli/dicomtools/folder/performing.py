@@ -50,18 +50,15 @@ class Performer:
             return None
         body, end = found
         # of the next one as much is read as was needed of this one
-        pages = (end + _PAGE_BYTES) // _PAGE_BYTES
-        self._window = min(pages * _PAGE_BYTES, FIRST_WINDOW_BYTES)
-        return Outcome(body, head=self._head(file.first[:end]))
+        self._window = min((end // _PAGE_BYTES + 1) * _PAGE_BYTES, FIRST_WINDOW_BYTES)
+        return Outcome(body, "", self._head(file.first[:end]) if self._with_heads else b"")
 
     def _thoroughly(self, file: OpenFile) -> Outcome:
         body = self._task.read(file)
         if self._quick is not None:
             self._quick.learn(file.first)
-        if not self._with_heads:
-            return Outcome(body)
-        length = head_length(file.first, file.size_bytes)
-        return Outcome(body, head=b"" if length is None else self._head(file.first[:length]))
+        length = head_length(file.first, file.size_bytes) if self._with_heads else None
+        return Outcome(body, "", b"" if length is None else self._head(file.first[:length]))
 
     def _head(self, head: bytes) -> bytes:
-        return zlib.compress(head, _QUICKEST) if self._with_heads else b""
+        return zlib.compress(head, _QUICKEST)

@@ -14,7 +14,7 @@ from dicomcore.extract import PIXEL_DATA, Declined, Plan, extract, extract_from,
 from dicomcore.layouts import Layouts
 from dicomcore.query import Found
 from dicomcore.tagpath import parse_path
-from dicomtools.folder.bodies import encode_found, encode_values, put_together
+from dicomtools.folder.bodies import PutTogether, encode_found, encode_values
 from dicomtools.folder.opened import OpenFile
 
 _PYDICOM_GIVES_UP = (
@@ -112,12 +112,12 @@ class ValuesTask:
 
 class _QuickValues:
     def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+        self._put_together = PutTogether(plan)
         self._layouts = Layouts(plan, encode_values, last=PIXEL_DATA - 1)
 
     def body(self, first: bytes) -> tuple[bytes, int] | None:
         match = self._layouts.read(first)
-        return None if match is None else (put_together(match.values, self._plan), match.end)
+        return None if match is None else (self._put_together(match.values), match.end)
 
     def learn(self, first: bytes) -> None:
         self._layouts.learn(first)
