@@ -82,7 +82,7 @@ def _filled(page: Page, visit: Visit, picture: Callable[[str], None]) -> None:
     page.get_by_role("dialog").wait_for(state="detached")
     page.get_by_role("tab", name="Advanced plan search").click()
     page.get_by_text("More criteria").click()
-    page.get_by_role("region", name="Plans found").wait_for()
+    page.get_by_role("table", name="Plans found").wait_for()
     picture("patients-plans")
     page.get_by_role("button", name="Export these").click()
     page.get_by_role("checkbox", name="Anonymise").check()

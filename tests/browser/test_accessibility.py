@@ -30,6 +30,12 @@ def violations(page: Page, axe: str) -> list[str]:
     ]
 
 
+def as_lines(found: dict[str, list[str]]) -> str:
+    """Return what is wrong where, each once."""
+    lines = (f"{view}: {one}" for view, several in found.items() for one in several)
+    return "\n".join(dict.fromkeys(lines))
+
+
 @pytest.fixture(scope="module")
 def axe(node_tools: Path) -> str:
     """The source of axe-core."""
@@ -56,7 +62,7 @@ def test_axe_finds_nothing_in_any_view(
             found.setdefault(view, []).append("it is wider than the window")
     context.close()
 
-    assert found == {}
+    assert not found, as_lines(found)
     assert visit.faults == []
 
 
@@ -94,4 +100,4 @@ def test_axe_finds_nothing_in_what_opens_on_demand(visit: Visit, axe: str) -> No
     page.get_by_role("button", name="Add a peer").click()
     found += violations(page, axe)
 
-    assert found == []
+    assert not found, as_lines({"on demand": found})

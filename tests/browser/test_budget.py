@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -30,7 +31,10 @@ RT_PLAN = "1.2.840.10008.5.1.4.1.1.481.5"
 def full_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebSystem]:
     """A system whose index knows ten thousand patients."""
     data = tmp_path_factory.mktemp("full")
-    asyncio.run(_fill(data / "index.db"))
+    # in a thread of its own: Playwright keeps a loop in this one
+    filling = threading.Thread(target=lambda: asyncio.run(_fill(data / "index.db")))
+    filling.start()
+    filling.join()
     system = WebSystem(data)
     system.start()
     yield system

@@ -21,13 +21,13 @@ def test_plans_are_found_by_what_they_say_and_added(visit: Visit) -> None:
     page.get_by_text("More criteria").click()
     page.get_by_label("Fractions, from", exact=True).fill("4")
     page.get_by_role("button", name="Search").click()
-    found = page.get_by_role("region", name="Plans found")
+    found = page.get_by_role("table", name="Plans found")
 
     expect(found.get_by_role("row")).to_have_count(3)
     found.get_by_role("checkbox", name=f"Select plan PROST_BOOST of {TREE_PATIENT}").check()
     page.get_by_role("button", name="Add these plans").click()
 
-    selection = page.get_by_role("region", name="Selected patients")
+    selection = page.get_by_role("table", name="Selected patients")
     expect(selection.get_by_role("checkbox", name="PROST_BOOST")).to_be_checked()
     expect(page.get_by_role("region", name="Selection")).to_contain_text(
         "1 patient, 1 plan by name"
@@ -37,7 +37,7 @@ def test_plans_are_found_by_what_they_say_and_added(visit: Visit) -> None:
 def test_columns_sort_on_the_server_and_say_so(visit: Visit) -> None:
     page = visit.open("patients")
     page.get_by_role("tab", name="Advanced plan search").click()
-    found = page.get_by_role("region", name="Plans found")
+    found = page.get_by_role("table", name="Plans found")
     head = found.get_by_role("columnheader", name="Plan", exact=True)
 
     head.get_by_role("button").click()
@@ -52,7 +52,7 @@ def test_the_selection_grows_over_searches_and_knows_approved_and_recent_plans(
     visit: Visit,
 ) -> None:
     page = visit.open("patients")
-    found = page.get_by_role("region", name="Patients found")
+    found = page.get_by_role("table", name="Patients found")
     selection = page.get_by_role("region", name="Selection")
     row = found.get_by_role("checkbox", name=f"Select patient {TREE_PATIENT}")
 
@@ -72,12 +72,12 @@ def test_patients_straight_from_a_pacs_can_be_selected(visit: Visit) -> None:
     page.get_by_role("tab", name="From a PACS").click()
     page.get_by_label("Patient ID").fill("DEMO-03")
     page.get_by_role("button", name="Ask the PACS").click()
-    found = page.get_by_role("region", name="Patients at the PACS")
+    found = page.get_by_role("table", name="Patients at the PACS")
 
     found.get_by_role("checkbox", name="Select patient DEMO-03").check()
     page.get_by_role("button", name="Add all data").click()
 
-    expect(page.get_by_role("region", name="Selected patients")).to_contain_text("DEMO-03")
+    expect(page.get_by_role("table", name="Selected patients")).to_contain_text("DEMO-03")
 
 
 def test_a_list_comes_by_address_and_leaves_no_trace_there(visit: Visit) -> None:
@@ -85,7 +85,7 @@ def test_a_list_comes_by_address_and_leaves_no_trace_there(visit: Visit) -> None
     page = visit.page
     page.goto(f"{visit.url}/?handoff={handed.rstrip('=')}")
 
-    expect(page.get_by_role("region", name="Selected patients")).to_contain_text("Ä 1")
+    expect(page.get_by_role("table", name="Selected patients")).to_contain_text("Ä 1")
     expect(page.get_by_role("checkbox", name="Plan & Co")).to_be_checked()
     assert "handoff" not in page.url
 

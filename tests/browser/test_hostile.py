@@ -71,16 +71,16 @@ def hostile_visit(chromium: Browser, hostile: WebSystem) -> Iterator[Visit]:
 
 def test_hostile_texts_are_shown_as_they_are(hostile_visit: Visit) -> None:
     page = hostile_visit.open("patients")
-    found = page.get_by_role("region", name="Patients found")
+    found = page.get_by_role("table", name="Patients found")
     expect(found.get_by_text(PATIENT_ID, exact=True)).to_be_visible()
     expect(found.get_by_text("<svg onload=alert(3)>").first).to_be_visible()
     found.get_by_role("checkbox").nth(1).check()
     page.get_by_role("button", name="Add approved plans").click()
-    selection = page.get_by_role("region", name="Selected patients")
+    selection = page.get_by_role("table", name="Selected patients")
     expect(selection.get_by_role("checkbox", name=LABEL)).to_be_checked()
 
     page.get_by_role("tab", name="Advanced plan search").click()
-    plans = page.get_by_role("region", name="Plans found")
+    plans = page.get_by_role("table", name="Plans found")
     expect(plans.get_by_role("link", name=LABEL)).to_be_visible()
     plans.get_by_role("link", name=LABEL).click()
     tree = page.get_by_role("region", name="Reference tree")
@@ -100,12 +100,12 @@ def test_hostile_texts_are_shown_as_they_are(hostile_visit: Visit) -> None:
 def test_hostile_texts_stay_texts_in_search_jobs_and_commands(hostile_visit: Visit) -> None:
     page = hostile_visit.open("jobs")
     page.get_by_role("link", name=PATIENT_ID).click()
-    expect(page.get_by_role("region", name="Plans of the patient")).to_contain_text(LABEL)
+    expect(page.get_by_role("table", name="Plans of the patient")).to_contain_text(LABEL)
 
     hostile_visit.open("search")
     page.get_by_role("combobox", name="Term 1").fill("SeriesDescription=?")
     page.get_by_role("button", name="Search").click()
-    expect(page.get_by_role("region", name="Instances found")).to_contain_text(DESCRIPTION)
+    expect(page.get_by_role("table", name="Instances found")).to_contain_text(DESCRIPTION)
     page.get_by_role("tab", name="Values and how often").click()
     page.get_by_role("combobox", name="Values of").fill("BeamSequence/BeamName")
     page.get_by_role("button", name="Count").click()

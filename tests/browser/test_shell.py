@@ -48,7 +48,7 @@ def test_settings_of_another_type_are_not_taken(visit: Visit, tmp_path: Path) ->
 
 def test_an_admin_adds_changes_and_deletes_a_peer(visit: Visit) -> None:
     page = visit.open("settings")
-    peers = page.get_by_role("region", name="Peers").last
+    peers = page.get_by_role("table", name="Peers")
     page.get_by_role("button", name="Add a peer").click()
     page.get_by_label("Name *").fill("second")
     page.get_by_label("AE title *").fill("SECOND")
@@ -126,7 +126,7 @@ def test_nothing_is_asked_of_anyone_else(context: BrowserContext, system: WebSys
 
 def test_no_patient_and_no_token_is_kept_by_the_browser(visit: Visit) -> None:
     page = visit.open("patients")
-    page.get_by_role("region", name="Patients found").get_by_role("checkbox").nth(1).check()
+    page.get_by_role("table", name="Patients found").get_by_role("checkbox").nth(1).check()
     page.get_by_role("button", name="Add all data").click()
     page.get_by_role("button", name="Colours").click()
 

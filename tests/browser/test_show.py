@@ -56,7 +56,7 @@ def test_a_tag_is_completed_by_keyboard_and_searched(visit: Visit) -> None:
 
     field.press("Enter")
 
-    found = page.get_by_role("region", name="Instances found")
+    found = page.get_by_role("table", name="Instances found")
     expect(found.get_by_text("DEMO_LINAC").first).to_be_visible()
     expect(page.get_by_text("of 120 instances")).to_be_visible()
 

@@ -162,7 +162,7 @@ def test_a_token_opens_what_its_roles_allow_and_is_kept_nowhere(
     field.fill(TOKEN)
     field.press("Enter")
 
-    expect(page.get_by_role("region", name="Patients found")).to_contain_text("P-1")
+    expect(page.get_by_role("table", name="Patients found")).to_contain_text("P-1")
     expect(page.get_by_text("ward · reader")).to_be_visible()
     expect(page.get_by_role("link", name="Audit")).to_have_count(0)
     expect(page.get_by_role("tab", name="From a PACS")).to_have_count(0)
@@ -179,7 +179,7 @@ def test_an_identity_provider_signs_in_by_code_and_pkce(
     page.goto(f"{guarded_url}/#/show")
     page.get_by_role("button", name="Sign in with your organisation").click()
 
-    expect(page.get_by_role("region", name="Patients")).to_contain_text("P-1")
+    expect(page.get_by_role("table", name="Patients")).to_contain_text("P-1")
     expect(page.get_by_text("physicist-1 · reader")).to_be_visible()
     assert page.url == f"{guarded_url}/#/show"
     found = kept(visit)

@@ -37,7 +37,13 @@ const banner = h("span", null, BANNER);
 const who = h("span", { class: "who" });
 const leave = h(
   "button",
-  { type: "button", class: "quiet icon-only", "aria-label": "Sign out", title: "Sign out", on: { click: () => void signOut() } },
+  {
+    type: "button",
+    class: "quiet icon-only",
+    "aria-label": "Sign out",
+    title: "Sign out",
+    on: { click: () => void signOut() },
+  },
   icon("out"),
 );
 const menu = h(
@@ -64,7 +70,7 @@ function frame() {
     h(
       "div",
       { class: "frame" },
-      h("div", null, h("p", { class: "notice-bar", role: "note" }, banner), away),
+      h("aside", { "aria-label": "Notice" }, h("p", { class: "notice-bar" }, banner), away),
       h(
         "header",
         { class: "head" },
@@ -158,7 +164,10 @@ async function showView() {
 
 function watchState() {
   store.watch((state) => state.cohort, showNavigation);
-  store.watch((state) => state.signedOut, () => void showView());
+  store.watch(
+    (state) => state.signedOut,
+    () => void showView(),
+  );
   store.watch(
     (state) => state.session,
     (session) => {
@@ -173,7 +182,17 @@ function watchState() {
   store.watch(
     (state) => state.connected,
     (connected) => {
-      fill(away, connected ? null : h("p", { class: "away-bar" }, icon("warn"), "The server does not answer. It is looked for until it is back."));
+      fill(
+        away,
+        connected
+          ? null
+          : h(
+              "p",
+              { class: "away-bar" },
+              icon("warn"),
+              "The server does not answer. It is looked for until it is back.",
+            ),
+      );
       if (connected && !before) toast("The server is back.");
       before = connected;
     },
@@ -190,7 +209,11 @@ async function start() {
   // a list that is handed over by address: taken out of it, so that neither history nor a log has it
   const query = new URLSearchParams(location.search);
   if (query.has("handoff")) {
-    history.replaceState(null, "", `${location.pathname}${link("/patients", { handoff: query.get("handoff") ?? "" })}`);
+    history.replaceState(
+      null,
+      "",
+      `${location.pathname}${link("/patients", { handoff: query.get("handoff") ?? "" })}`,
+    );
   }
   for (;;) {
     try {

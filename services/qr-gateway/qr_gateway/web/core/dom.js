@@ -27,9 +27,7 @@ const LINK = /^(#|\.\/|\/(?!\/)|blob:)/;
  * @returns {HTMLElementTagNameMap[K]}
  */
 export function h(tag, props, ...children) {
-  return /** @type {HTMLElementTagNameMap[K]} */ (
-    filled(document.createElement(tag), props ?? {}, children)
-  );
+  return /** @type {HTMLElementTagNameMap[K]} */ (filled(document.createElement(tag), props ?? {}, children));
 }
 
 /**

@@ -19,7 +19,8 @@ export async function indexed(job, signal) {
   }
   for (const until = performance.now() + PATIENCE_MS; performance.now() < until && !signal.aborted; ) {
     const query = { patient_id: job.request.patient_id, limit: 1000 };
-    for await (const found of every("/v1/instances", query, "instances", signal)) wanted.delete(found.sop_instance_uid);
+    for await (const found of every("/v1/instances", query, "instances", signal))
+      wanted.delete(found.sop_instance_uid);
     if (wanted.size === 0) return true;
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   }

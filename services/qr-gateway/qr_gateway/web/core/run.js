@@ -44,13 +44,18 @@ const stops = new Map();
 export function startRun({ title, peer, method, onlyApproved, orders, exporting, downloads }) {
   const id = crypto.randomUUID();
   const lines = orders.map((order, at) =>
-    waiting(`${id}-${at}`, order.planLabel === null ? `${order.patientId} · all data` : `${order.patientId} · ${order.planLabel}`, "/v1/retrievals", {
-      peer,
-      patient_id: order.patientId,
-      plan_label: order.planLabel,
-      only_approved: onlyApproved,
-      method,
-    }),
+    waiting(
+      `${id}-${at}`,
+      order.planLabel === null ? `${order.patientId} · all data` : `${order.patientId} · ${order.planLabel}`,
+      "/v1/retrievals",
+      {
+        peer,
+        patient_id: order.patientId,
+        plan_label: order.planLabel,
+        only_approved: onlyApproved,
+        method,
+      },
+    ),
   );
   /** @type {Run} */
   const run = { id, startedAt: new Date().toISOString(), title, lines, exports: [], exporting, downloads };
@@ -105,7 +110,9 @@ async function caughtUp(id, line, signal) {
   if (line.state !== "complete" && line.state !== "partial") return;
   change(id, line.key, { problem: "The index reads what has arrived." });
   const there = await indexed(line.job, signal).catch(() => false);
-  change(id, line.key, { problem: there ? "" : "The index does not know all that has arrived: the export may lack some of it." });
+  change(id, line.key, {
+    problem: there ? "" : "The index does not know all that has arrived: the export may lack some of it.",
+  });
 }
 
 /**
@@ -139,7 +146,8 @@ async function submit(id, key, signal) {
       return change(id, key, { job, state: job.state });
     } catch (error) {
       if (signal.aborted) return change(id, key, { state: "cancelled" });
-      if (!(error instanceof ApiError) || !error.away) return change(id, key, { state: "refused", problem: problemOf(error) });
+      if (!(error instanceof ApiError) || !error.away)
+        return change(id, key, { state: "refused", problem: problemOf(error) });
       await serverBack();
     }
   }
@@ -153,11 +161,16 @@ async function listen(id, key) {
   const signal = new AbortController().signal; // to the end, also after a cancel: it tells what has landed
   for (;;) {
     try {
-      await follow(`${path}/events`, (_event, job) => job.state && change(id, key, { job, state: job.state }), signal);
+      await follow(
+        `${path}/events`,
+        (_event, job) => job.state && change(id, key, { job, state: job.state }),
+        signal,
+      );
       const job = await get(path);
       return change(id, key, { job, state: job.state });
     } catch (error) {
-      if (!(error instanceof ApiError) || !error.away) return change(id, key, { state: "failed", problem: problemOf(error) });
+      if (!(error instanceof ApiError) || !error.away)
+        return change(id, key, { state: "failed", problem: problemOf(error) });
       await serverBack();
     }
   }

@@ -20,7 +20,10 @@ import { card } from "./view.js";
  * }} Command
  */
 
-const SHELLS = /** @type {const} */ ([["bat", "Windows"], ["sh", "Linux, macOS"]]);
+const SHELLS = /** @type {const} */ ([
+  ["bat", "Windows"],
+  ["sh", "Linux, macOS"],
+]);
 
 /**
  * Return a card with the commands, and what to call when the form has changed.
@@ -35,11 +38,16 @@ export function commandCard(command, waiting, fields) {
     choices: SHELLS,
     value: /Win/.test(navigator.userAgent) ? "bat" : "sh",
   });
-  const text = h("pre", { tabindex: "0", role: "region", "aria-label": "Command line" });
+  const text = h("pre", { tabindex: "0", role: "group", "aria-label": "Commands" });
   const said = h("p", { class: "small soft", role: "status" });
   const button = (/** @type {string} */ label, /** @type {() => void} */ click) =>
     h("button", { type: "button", disabled: true, on: { click } }, label);
-  const copyButton = h("button", { type: "button", disabled: true, on: { click: () => void copied() } }, icon("copy"), "Copy");
+  const copyButton = h(
+    "button",
+    { type: "button", disabled: true, on: { click: () => void copied() } },
+    icon("copy"),
+    "Copy",
+  );
   const batch = button("Download batch file", () => void download());
   let last = 0;
 
@@ -71,7 +79,11 @@ export function commandCard(command, waiting, fields) {
   }
 
   async function copied() {
-    toast((await copy(text.textContent ?? "")) ? "Copied." : "The browser did not allow it: select the text and copy it.");
+    toast(
+      (await copy(text.textContent ?? ""))
+        ? "Copied."
+        : "The browser did not allow it: select the text and copy it.",
+    );
   }
 
   async function download() {
@@ -88,10 +100,11 @@ export function commandCard(command, waiting, fields) {
 
   const changed = debounced(() => void write(), 300);
   shell.addEventListener("change", () => void write());
-  const element = card(
-    "Command line",
-    [fields ?? null, h("div", { class: "command" }, text), h("div", { class: "row" }, shell, h("div", { class: "row grow" }, copyButton, batch), said)],
-  );
+  const element = card("Command line", [
+    fields ?? null,
+    h("div", { class: "command" }, text),
+    h("div", { class: "row" }, shell, h("div", { class: "row grow" }, copyButton, batch), said),
+  ]);
   void write();
   return { element, changed };
 }

@@ -25,7 +25,12 @@ export function dialog({ title, body, actions = [], check }) {
       h("h2", { id }, title),
       h(
         "button",
-        { type: "button", class: "quiet icon-only", "aria-label": "Close", on: { click: () => box.close("") } },
+        {
+          type: "button",
+          class: "quiet icon-only",
+          "aria-label": "Close",
+          on: { click: () => box.close("") },
+        },
         icon("cross"),
       ),
     ),

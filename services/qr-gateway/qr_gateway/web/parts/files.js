@@ -46,12 +46,7 @@ export function openButton(label, onText) {
       },
     },
   });
-  return h(
-    "span",
-    null,
-    h("button", { type: "button", on: { click: () => input.click() } }, label),
-    input,
-  );
+  return h("span", null, h("button", { type: "button", on: { click: () => input.click() } }, label), input);
 }
 
 /**

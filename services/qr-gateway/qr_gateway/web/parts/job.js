@@ -4,7 +4,14 @@ import { bytes, counted, number, stateInWords, words } from "../core/format.js";
 import { tag } from "./notice.js";
 
 /** @type {Record<string, "good" | "warn" | "bad" | "accent" | "">} */
-const KINDS = { queued: "", running: "accent", complete: "good", partial: "warn", failed: "bad", cancelled: "warn" };
+const KINDS = {
+  queued: "",
+  running: "accent",
+  complete: "good",
+  partial: "warn",
+  failed: "bad",
+  cancelled: "warn",
+};
 
 /** @param {string} state */
 export function stateTag(state) {
@@ -31,9 +38,11 @@ export function isFinal(state) {
  */
 export function standing(job) {
   const { progress } = job;
-  const part = progress.expected > 0 ? Math.min(1, progress.landed / progress.expected) : isFinal(job.state) ? 1 : null;
+  const part =
+    progress.expected > 0 ? Math.min(1, progress.landed / progress.expected) : isFinal(job.state) ? 1 : null;
   const moved = progress.bytes_moved > 0 ? `${bytes(progress.bytes_moved)} moved` : "";
-  const there = progress.expected > 0 ? `${number(progress.landed)} of ${counted(progress.expected, "instance")}` : "";
+  const there =
+    progress.expected > 0 ? `${number(progress.landed)} of ${counted(progress.expected, "instance")}` : "";
   const step = isFinal(job.state) ? "" : progress.step;
   return [part, [step, there, moved].filter(Boolean).join(" · ")];
 }

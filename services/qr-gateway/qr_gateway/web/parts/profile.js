@@ -18,7 +18,11 @@ const OPTIONS = [
   ["RetainSafePrivate", "Keep safe private attributes", ""],
   ["RetainUIDs", "Keep UIDs", "The objects can then be linked to the originals."],
   ["RetainLongFullDates", "Keep full dates", "Not together with shifted dates."],
-  ["RetainLongModifDates", "Shift dates", "By the same time for the whole patient; not together with full dates."],
+  [
+    "RetainLongModifDates",
+    "Shift dates",
+    "By the same time for the whole patient; not together with full dates.",
+  ],
 ];
 const DATES = ["RetainLongFullDates", "RetainLongModifDates"];
 
@@ -28,10 +32,22 @@ const DATES = ["RetainLongFullDates", "RetainLongModifDates"];
  * }} given
  */
 export function profileFields({ profile, options, disabled, onChange }) {
-  const choice = selectField({ label: "Profile", choices: PROFILES, value: profile || PROFILES[0][0], disabled, onInput: onChange });
+  const choice = selectField({
+    label: "Profile",
+    choices: PROFILES,
+    value: profile || PROFILES[0][0],
+    disabled,
+    onInput: onChange,
+  });
   const boxes = new Map(
     OPTIONS.map(([name, label, hint]) => {
-      const box = checkBox({ label, hint, checked: options.includes(name), disabled, onChange: () => (agree(), onChange?.()) });
+      const box = checkBox({
+        label,
+        hint,
+        checked: options.includes(name),
+        disabled,
+        onChange: () => (agree(), onChange?.()),
+      });
       return /** @type {const} */ ([name, box]);
     }),
   );
@@ -49,7 +65,16 @@ export function profileFields({ profile, options, disabled, onChange }) {
       "div",
       { class: "stack" },
       choice,
-      h("fieldset", { class: "stack tight" }, h("legend", null, "Options"), h("div", { class: "grid" }, [...boxes.values()].map((box) => box.element))),
+      h(
+        "fieldset",
+        { class: "stack tight" },
+        h("legend", null, "Options"),
+        h(
+          "div",
+          { class: "grid" },
+          [...boxes.values()].map((box) => box.element),
+        ),
+      ),
     ),
     profile: () => choice.value,
     options: () => [...boxes].filter(([, box]) => box.control.checked).map(([name]) => name),

@@ -42,7 +42,7 @@ export class DtTable extends HTMLElement {
   #problem = h("div");
   #status = h("span", { role: "status" });
   #all = h("input", { type: "checkbox", "aria-label": "Select all rows of this page" });
-  #scroll = h("div", { class: "scroll", tabindex: "0", role: "region" });
+  #scroll = h("div", { class: "scroll", tabindex: "0", role: "group" });
   #back = pageButton("left", "Previous page");
   #forth = pageButton("right", "Next page");
   #pager = h("div", { class: "pager" }, this.#status, h("div", { class: "row" }, this.#back, this.#forth));
@@ -125,11 +125,15 @@ export class DtTable extends HTMLElement {
     this.#next = page.next;
     this.#rows = page.rows;
     fill(this.#problem);
-    fill(this.#body, page.rows.map((row) => this.#row(row)));
+    fill(
+      this.#body,
+      page.rows.map((row) => this.#row(row)),
+    );
     const first = (this.#cursors.length - 1) * personal().rows;
     const nothing = page.rows.length === 0 && first === 0;
     this.#scroll.hidden = nothing;
-    if (nothing) fill(this.#problem, empty(options.empty?.title ?? "Nothing here", options.empty?.text ?? ""));
+    if (nothing)
+      fill(this.#problem, empty(options.empty?.title ?? "Nothing here", options.empty?.text ?? ""));
     const total = page.total === undefined || page.total === null ? "" : ` of ${number(page.total)}`;
     this.#status.textContent = nothing
       ? ""
@@ -164,7 +168,10 @@ export class DtTable extends HTMLElement {
 
   /** @param {Column} column */
   #head(column) {
-    if (!column.sort) return h("th", { scope: "col", class: classes(column) }, column.title);
+    if (!column.sort) {
+      const title = column.title || h("span", { class: "unseen" }, "Actions");
+      return h("th", { scope: "col", class: classes(column) }, title);
+    }
     const name = column.sort;
     const button = h("button", { type: "button", on: { click: () => this.#sortBy(name) } }, column.title);
     const head = h("th", { scope: "col", class: classes(column) }, button);

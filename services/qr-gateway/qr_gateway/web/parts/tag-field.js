@@ -36,7 +36,10 @@ export class DtTagField extends DtField {
     const combo = h("div", { class: "combo" });
     input.replaceWith(combo);
     combo.append(input, this.#list);
-    input.addEventListener("input", debounced(() => void this.#look(), 120));
+    input.addEventListener(
+      "input",
+      debounced(() => void this.#look(), 120),
+    );
     input.addEventListener("keydown", (event) => this.#key(event));
     input.addEventListener("blur", () => this.#close());
     return this;

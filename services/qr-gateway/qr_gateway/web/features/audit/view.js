@@ -8,8 +8,20 @@ import { tag } from "../../parts/notice.js";
 import { table } from "../../parts/table.js";
 import { View, card, heading } from "../../parts/view.js";
 
-const ACTIONS = /** @type {const} */ ([["", "Any"], ["C", "Create"], ["R", "Read"], ["U", "Update"], ["D", "Delete"], ["E", "Execute"]]);
-const OUTCOMES = /** @type {const} */ ([["", "Any"], ["success", "Success"], ["refused", "Refused"], ["failed", "Failed"]]);
+const ACTIONS = /** @type {const} */ ([
+  ["", "Any"],
+  ["C", "Create"],
+  ["R", "Read"],
+  ["U", "Update"],
+  ["D", "Delete"],
+  ["E", "Execute"],
+]);
+const OUTCOMES = /** @type {const} */ ([
+  ["", "Any"],
+  ["success", "Success"],
+  ["refused", "Refused"],
+  ["failed", "Failed"],
+]);
 
 class AuditView extends View {
   show() {
@@ -23,29 +35,69 @@ class AuditView extends View {
       columns: [
         { title: "When", class: "nowrap", cell: (row) => moment(row.recorded) },
         { title: "Who", class: "break", cell: (row) => row.agents.map(agent).join("; ") },
-        { title: "What", class: "break", cell: (row) => [row.activity, " ", h("span", { class: "small soft" }, row.operation)] },
-        { title: "Outcome", cell: (row) => [tag(row.outcome === "success" ? "good" : row.outcome === "refused" ? "warn" : "bad", row.outcome), row.reason ? h("span", { class: "small soft" }, ` ${row.reason}`) : null] },
-        { title: "About", class: "break", cell: (row) => h("ul", { class: "plain" }, row.entities.map((/** @type {any} */ one) => h("li", null, `${one.kind}: `, h("span", { class: "uid" }, one.value)))) },
+        {
+          title: "What",
+          class: "break",
+          cell: (row) => [row.activity, " ", h("span", { class: "small soft" }, row.operation)],
+        },
+        {
+          title: "Outcome",
+          cell: (row) => [
+            tag(row.outcome === "success" ? "good" : row.outcome === "refused" ? "warn" : "bad", row.outcome),
+            row.reason ? h("span", { class: "small soft" }, ` ${row.reason}`) : null,
+          ],
+        },
+        {
+          title: "About",
+          class: "break",
+          cell: (row) =>
+            h(
+              "ul",
+              { class: "plain" },
+              row.entities.map((/** @type {any} */ one) =>
+                h("li", null, `${one.kind}: `, h("span", { class: "uid" }, one.value)),
+              ),
+            ),
+        },
       ],
-      empty: { title: "No event", text: "Nothing of the trail that was looked through fits; there may be more on the next page." },
+      empty: {
+        title: "No event",
+        text: "Nothing of the trail that was looked through fits; there may be more on the next page.",
+      },
       load: async (wanted, signal) => {
         const answer = await get(
           "/v1/audit",
           {
-            since: utc(since.value), until: utc(until.value), action: action.value, outcome: outcome.value,
-            operation: operation.value.trim(), limit: wanted.limit, cursor: wanted.cursor,
+            since: utc(since.value),
+            until: utc(until.value),
+            action: action.value,
+            outcome: outcome.value,
+            operation: operation.value.trim(),
+            limit: wanted.limit,
+            cursor: wanted.cursor,
           },
           signal,
         );
         return { rows: answer.events, next: answer.next };
       },
     });
-    const form = h("form", { class: "grid", role: "search", "aria-label": "Filter the trail" }, since, until, action, outcome, operation);
+    const form = h(
+      "form",
+      { class: "grid", role: "search", "aria-label": "Filter the trail" },
+      since,
+      until,
+      action,
+      outcome,
+      operation,
+    );
     form.addEventListener("change", () => void rows.start());
     form.addEventListener("submit", (event) => event.preventDefault());
     fill(
       this,
-      heading("Audit", "Who asked for what, and how it ended. Patients appear under pseudonyms that are the same through the whole trail."),
+      heading(
+        "Audit",
+        "Who asked for what, and how it ended. Patients appear under pseudonyms that are the same through the whole trail.",
+      ),
       card("Trail", [form, rows]),
     );
     void rows.start();

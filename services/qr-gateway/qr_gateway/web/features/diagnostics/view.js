@@ -29,33 +29,76 @@ class DiagnosticsView extends View {
   show() {
     /** @type {any[]} */
     let peers = [];
-    const peer = selectField({ label: "Peer", choices: [], required: true, onInput: () => command.changed() });
+    const peer = selectField({
+      label: "Peer",
+      choices: [],
+      required: true,
+      onInput: () => command.changed(),
+    });
     const checks = selectField({ label: "What to check", choices: CHECKS });
-    const patient = textField({ label: "Patient ID", hint: "One small object of this patient is retrieved, to see that it arrives.", maxLength: 64, onInput: () => command.changed() });
-    const port = textField({ label: "Listening port", type: "number", min: 1, max: 65535, value: personal().listenPort, onInput: () => command.changed() });
+    const patient = textField({
+      label: "Patient ID",
+      hint: "One small object of this patient is retrieved, to see that it arrives.",
+      maxLength: 64,
+      onInput: () => command.changed(),
+    });
+    const port = textField({
+      label: "Listening port",
+      type: "number",
+      min: 1,
+      max: 65535,
+      value: personal().listenPort,
+      onInput: () => command.changed(),
+    });
     const place = h("div", { "aria-live": "polite" });
     const run = h("button", { class: "primary", disabled: !may("retriever") }, icon("pulse"), "Run");
-    const command = commandCard(() => {
-      const chosen = peers.find((one) => one.name === peer.value);
-      if (!chosen) return null;
-      return {
-        operation: "doctor",
-        options: { ...connectionOptions(chosen), ...(port.value ? { listenPort: Number(port.value) } : {}) },
-        ...(patient.value.trim() ? { patients: [{ patient_id: patient.value.trim(), plans: [] }] } : {}),
-      };
-    }, "Choose a peer.", [
-      h("p", { class: "soft" }, "The same checks where the command line runs; the batch file goes to the computer that has the trouble."),
-      h("div", { class: "grid" }, port),
-    ]);
-    const form = h("form", { class: "stack", novalidate: true }, h("div", { class: "grid" }, peer, checks, patient), h("div", null, run));
+    const command = commandCard(
+      () => {
+        const chosen = peers.find((one) => one.name === peer.value);
+        if (!chosen) return null;
+        return {
+          operation: "doctor",
+          options: {
+            ...connectionOptions(chosen),
+            ...(port.value ? { listenPort: Number(port.value) } : {}),
+          },
+          ...(patient.value.trim() ? { patients: [{ patient_id: patient.value.trim(), plans: [] }] } : {}),
+        };
+      },
+      "Choose a peer.",
+      [
+        h(
+          "p",
+          { class: "soft" },
+          "The same checks where the command line runs; the batch file goes to the computer that has the trouble.",
+        ),
+        h("div", { class: "grid" }, port),
+      ],
+    );
+    const form = h(
+      "form",
+      { class: "stack", novalidate: true },
+      h("div", { class: "grid" }, peer, checks, patient),
+      h("div", null, run),
+    );
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       if (!peer.check()) return peer.control.focus();
       run.disabled = true;
       fill(place, h("p", { class: "soft" }, "Looking…"));
       try {
-        const body = { checks: [checks.value], ...(patient.value.trim() ? { patient_id: patient.value.trim() } : {}) };
-        fill(place, findings(await post(`/v1/peers/${encodeURIComponent(peer.value)}/diagnose`, body, { signal: this.leaving })));
+        const body = {
+          checks: [checks.value],
+          ...(patient.value.trim() ? { patient_id: patient.value.trim() } : {}),
+        };
+        fill(
+          place,
+          findings(
+            await post(`/v1/peers/${encodeURIComponent(peer.value)}/diagnose`, body, {
+              signal: this.leaving,
+            }),
+          ),
+        );
       } catch (error) {
         if (!this.leaving.aborted) showError(place, error);
       }
@@ -63,7 +106,10 @@ class DiagnosticsView extends View {
     });
     fill(
       this,
-      heading("Diagnostics", "Whether a DICOM system can be reached, answers, and can deliver to this server."),
+      heading(
+        "Diagnostics",
+        "Whether a DICOM system can be reached, answers, and can deliver to this server.",
+      ),
       card("From this server", [form, place]),
       command.element,
     );
@@ -101,7 +147,13 @@ function findings(answer) {
             " ",
             tag(outcome.kind, one.outcome),
             one.observed ? h("p", null, one.observed) : null,
-            one.advice.length > 0 ? h("ul", { class: "small" }, one.advice.map((/** @type {string} */ text) => h("li", null, text))) : null,
+            one.advice.length > 0
+              ? h(
+                  "ul",
+                  { class: "small" },
+                  one.advice.map((/** @type {string} */ text) => h("li", null, text)),
+                )
+              : null,
           ),
         );
       }),

@@ -33,22 +33,45 @@ export function anonymiseCard(changed, count) {
       changed();
     },
   });
-  const newId = textField({ label: "New patient ID", required: true, maxLength: 64, onInput: () => (numbered(), changed()) });
+  const newId = textField({
+    label: "New patient ID",
+    required: true,
+    maxLength: 64,
+    onInput: () => (numbered(), changed()),
+  });
   const newName = textField({ label: "New patient name", required: true, maxLength: 64, onInput: changed });
-  const partial = checkBox({ label: "Export the others if one object cannot be processed", onChange: changed });
+  const partial = checkBox({
+    label: "Export the others if one object cannot be processed",
+    onChange: changed,
+  });
   const burned = BURNED_IN.map(([name, label]) => ({ name, box: checkBox({ label, onChange: changed }) }));
   const burnedIn = () => burned.filter(({ box }) => box.control.checked).map(({ name }) => name);
   const visible = h(
     "fieldset",
     { class: "stack tight" },
     h("legend", null, "Export although a name may be visible in the picture"),
-    h("p", { class: "small soft" }, "Nobody can prove that pixels hold no name: these are held back, and the export with them, unless you have looked."),
-    h("div", { class: "row" }, burned.map(({ box }) => box.element)),
+    h(
+      "p",
+      { class: "small soft" },
+      "Nobody can prove that pixels hold no name: these are held back, and the export with them, unless you have looked.",
+    ),
+    h(
+      "div",
+      { class: "row" },
+      burned.map(({ box }) => box.element),
+    ),
   );
   const place = h("div");
   let profile = profileFields({ profile: personal().profile, options: DEFAULT_OPTIONS, onChange: changed });
   const more = h("details", { class: "more" }, h("summary", null, "Profile and options"), place);
-  const fields = h("div", { class: "stack", hidden: true }, h("div", { class: "grid wide" }, newId, newName), visible, partial.element, more);
+  const fields = h(
+    "div",
+    { class: "stack", hidden: true },
+    h("div", { class: "grid wide" }, newId, newName),
+    visible,
+    partial.element,
+    more,
+  );
   fill(place, profile.element);
 
   function agree() {
@@ -58,7 +81,10 @@ export function anonymiseCard(changed, count) {
   }
 
   function numbered() {
-    newId.hint = count() > 1 ? `Several patients become ${newId.value || "NEW"}-01, ${newId.value || "NEW"}-02 … in their order.` : "";
+    newId.hint =
+      count() > 1
+        ? `Several patients become ${newId.value || "NEW"}-01, ${newId.value || "NEW"}-02 … in their order.`
+        : "";
   }
 
   return {
@@ -67,8 +93,13 @@ export function anonymiseCard(changed, count) {
     on: () => on.control.checked,
     /** @param {any} settings of the server */
     offer(settings) {
-      const options = personal().profileOptions.length > 0 ? personal().profileOptions : settings.export_options;
-      profile = profileFields({ profile: personal().profile || settings.export_profile, options, onChange: changed });
+      const options =
+        personal().profileOptions.length > 0 ? personal().profileOptions : settings.export_options;
+      profile = profileFields({
+        profile: personal().profile || settings.export_profile,
+        options,
+        onChange: changed,
+      });
       fill(place, profile.element);
     },
     complete: () => !on.control.checked || (newId.value.trim() !== "" && newName.value.trim() !== ""),

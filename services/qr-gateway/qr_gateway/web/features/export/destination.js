@@ -53,7 +53,8 @@ export function destinationCard(changed) {
     },
     /** @param {boolean} anonymised */
     wrong(anonymised) {
-      if (anonymised && kind === "server") return "What is anonymised goes to a ZIP file, the export bucket or a peer.";
+      if (anonymised && kind === "server")
+        return "What is anonymised goes to a ZIP file, the export bucket or a peer.";
       return kind === "peer" && !peer.check() ? "Choose the peer that it goes to." : "";
     },
   };

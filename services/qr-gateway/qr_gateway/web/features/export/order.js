@@ -19,12 +19,19 @@ export function exportOrders(anonymising, destination) {
     }
     const digits = Math.max(2, String(patients.size).length);
     return [...patients].flatMap(([patientId, own], at) => {
-      const landed = own.filter((/** @type {Line} */ line) => line.state === "complete" || line.state === "partial");
+      const landed = own.filter(
+        (/** @type {Line} */ line) => line.state === "complete" || line.state === "partial",
+      );
       const selection = selectionOf(patientId, landed);
       if (selection === null) return [];
       // the place in the whole list: a patient who failed does not give their number to the next one
       const suffix = patients.size > 1 ? `-${String(at + 1).padStart(digits, "0")}` : "";
-      return [{ title: `Export of ${patientId}`, body: { selection, ...anonymised(anonymising, suffix), destination: place(destination) } }];
+      return [
+        {
+          title: `Export of ${patientId}`,
+          body: { selection, ...anonymised(anonymising, suffix), destination: place(destination) },
+        },
+      ];
     });
   };
 }
@@ -32,8 +39,11 @@ export function exportOrders(anonymising, destination) {
 /** @param {string} patientId @param {readonly Line[]} landed */
 function selectionOf(patientId, landed) {
   if (landed.length === 0) return null;
-  if (landed.some((line) => line.body.plan_label === null && !line.body.only_approved)) return { patient: patientId };
-  const plans = landed.flatMap((line) => (line.job?.plans ?? []).filter((/** @type {any} */ one) => one.outcome === "selected"));
+  if (landed.some((line) => line.body.plan_label === null && !line.body.only_approved))
+    return { patient: patientId };
+  const plans = landed.flatMap((line) =>
+    (line.job?.plans ?? []).filter((/** @type {any} */ one) => one.outcome === "selected"),
+  );
   const uids = [...new Set(plans.map((one) => one.sop_instance_uid))];
   return uids.length > 0 ? { plans: uids } : null;
 }

@@ -46,15 +46,29 @@ function runCard(id) {
   const list = h("div");
   /** @type {Map<string, { element: HTMLElement, show: (line: Line) => void }>} */
   let lines = new Map();
-  const cancel = h("button", { type: "button", class: "danger", on: { click: () => void cancelRun(id) } }, icon("stop"), "Cancel");
-  const retry = h("button", { type: "button", on: { click: () => retryRun(id) } }, icon("again"), "Try again what is missing");
+  const cancel = h(
+    "button",
+    { type: "button", class: "danger", on: { click: () => void cancelRun(id) } },
+    icon("stop"),
+    "Cancel",
+  );
+  const retry = h(
+    "button",
+    { type: "button", on: { click: () => retryRun(id) } },
+    icon("again"),
+    "Try again what is missing",
+  );
   fill(buttons, cancel, retry);
   const element = card("Run", [bar, buttons, list]);
   const title = element.querySelector("h2");
   /** @param {Run} run */
   function show(run) {
     const every = [...run.lines, ...run.exports];
-    const done = allEnded(every) && (run.exporting === null || run.exports.length > 0 || run.lines.every((line) => line.state !== "complete" && line.state !== "partial"));
+    const done =
+      allEnded(every) &&
+      (run.exporting === null ||
+        run.exports.length > 0 ||
+        run.lines.every((line) => line.state !== "complete" && line.state !== "partial"));
     if (title) title.textContent = `${run.title} · ${moment(run.startedAt)}`;
     bar.show(partOf(every), inWords(run), done);
     cancel.hidden = done;
@@ -63,7 +77,10 @@ function runCard(id) {
     if (known !== [...lines.keys()].join()) {
       const kept = lines;
       lines = new Map(every.map((line) => [line.key, kept.get(line.key) ?? lineRow()]));
-      fill(list, [...lines.values()].map((row) => row.element));
+      fill(
+        list,
+        [...lines.values()].map((row) => row.element),
+      );
     }
     for (const line of every) lines.get(line.key)?.show(line);
   }
@@ -81,7 +98,14 @@ function lineRow() {
   function show(line) {
     title.textContent = line.title;
     text.textContent = line.job === null ? line.problem || "Waiting to be sent" : standing(line.job)[1];
-    fill(state, line.state === "refused" ? tag("bad", "Refused") : line.state === "waiting" ? tag("", "Waiting") : stateTag(line.state));
+    fill(
+      state,
+      line.state === "refused"
+        ? tag("bad", "Refused")
+        : line.state === "waiting"
+          ? tag("", "Waiting")
+          : stateTag(line.state),
+    );
     const now = `${line.key} ${line.state} ${line.job?.ended_at ?? ""} ${line.job?.missing?.length ?? line.job?.not_there?.length ?? ""} ${line.job?.quarantined?.length ?? ""}`;
     if (now !== before) fill(detail, detailOf(line));
     before = now;
@@ -99,13 +123,19 @@ function detailOf(line) {
   const plans = (job.plans ?? []).filter((/** @type {any} */ one) => one.outcome === "unavailable");
   return [
     line.problem || job.problem ? h("p", { class: "small" }, line.problem || job.problem) : null,
-    plans.map((/** @type {any} */ one) => h("p", { class: "small" }, tag("bad", "unavailable"), ` ${one.label}: ${one.reason}`)),
+    plans.map((/** @type {any} */ one) =>
+      h("p", { class: "small" }, tag("bad", "unavailable"), ` ${one.label}: ${one.reason}`),
+    ),
     held(job.quarantined ?? []),
     missing.length > 0
       ? h(
           "ul",
           { class: "why" },
-          missing.slice(0, MISSING_SHOWN).map((/** @type {any} */ one) => h("li", null, `${one.why || one.level}: ${one.reason} `, h("span", { class: "uid" }, one.uid))),
+          missing
+            .slice(0, MISSING_SHOWN)
+            .map((/** @type {any} */ one) =>
+              h("li", null, `${one.why || one.level}: ${one.reason} `, h("span", { class: "uid" }, one.uid)),
+            ),
           missing.length > MISSING_SHOWN ? h("li", null, `and ${missing.length - MISSING_SHOWN} more`) : null,
         )
       : null,
@@ -113,7 +143,12 @@ function detailOf(line) {
       "p",
       { class: "small row" },
       saved(job),
-      h("a", { href: link("/jobs", { kind, id: job.id }) }, "Job", h("span", { class: "unseen" }, ` of ${line.title}`)),
+      h(
+        "a",
+        { href: link("/jobs", { kind, id: job.id }) },
+        "Job",
+        h("span", { class: "unseen" }, ` of ${line.title}`),
+      ),
       kind === "exports" ? downloadOf(job) : null,
     ),
   ];
@@ -129,7 +164,11 @@ function held(quarantined) {
   }
   return reasons.size === 0
     ? null
-    : h("ul", { class: "why" }, [...reasons].map(([why, count]) => h("li", null, `${counted(count, "instance")} held back: ${why}`)));
+    : h(
+        "ul",
+        { class: "why" },
+        [...reasons].map(([why, count]) => h("li", null, `${counted(count, "instance")} held back: ${why}`)),
+      );
 }
 
 /** @param {any} job */
@@ -137,7 +176,11 @@ function saved(job) {
   const every = job.catalogue_instances;
   const moved = job.progress.instances_moved;
   if (!every || every <= moved) return null;
-  return h("span", { class: "soft" }, `${number(every - moved)} of the patient's ${counted(every, "instance")} did not have to be moved.`);
+  return h(
+    "span",
+    { class: "soft" },
+    `${number(every - moved)} of the patient's ${counted(every, "instance")} did not have to be moved.`,
+  );
 }
 
 /** @param {Run} run */
@@ -145,16 +188,23 @@ function inWords(run) {
   const every = [...run.lines, ...run.exports];
   const ended = every.filter((line) => allEnded([line]));
   const moved = run.lines.reduce((sum, line) => sum + (line.job?.progress.bytes_moved ?? 0), 0);
-  const short = every.filter((line) => ["partial", "failed", "refused", "cancelled"].includes(line.state)).length;
+  const short = every.filter((line) =>
+    ["partial", "failed", "refused", "cancelled"].includes(line.state),
+  ).length;
   return [
     `${ended.length} of ${counted(every.length, "job")} ended`,
     `${bytes(moved)} moved`,
     short > 0 ? `${short} not complete` : "",
-  ].filter(Boolean).join(" · ");
+  ]
+    .filter(Boolean)
+    .join(" · ");
 }
 
 /** @param {readonly Line[]} lines */
 function partOf(lines) {
-  const sum = lines.reduce((so, line) => so + (allEnded([line]) ? 1 : line.job ? (standing(line.job)[0] ?? 0) : 0), 0);
+  const sum = lines.reduce(
+    (so, line) => so + (allEnded([line]) ? 1 : line.job ? (standing(line.job)[0] ?? 0) : 0),
+    0,
+  );
   return lines.length === 0 ? null : sum / lines.length;
 }

@@ -32,12 +32,17 @@ class ExportView extends View {
       hint: "Several patients, and several plans of one, have folders of their own in it.",
       onInput: changed,
     });
-    const map = textField({ label: "Map file", hint: "CSV of who became whom, outside of the folder; it identifies the patients.", onInput: changed });
+    const map = textField({
+      label: "Map file",
+      hint: "CSV of who became whom, outside of the folder; it identifies the patients.",
+      onInput: changed,
+    });
     const command = commandCard(
       () => {
         const peer = what.peer();
         const patients = what.patients();
-        if (!peer || patients.length === 0 || folder.value.trim() === "" || !anonymise.complete()) return null;
+        if (!peer || patients.length === 0 || folder.value.trim() === "" || !anonymise.complete())
+          return null;
         const { objectives } = store.get();
         const named = new Set(patients.map((one) => one.patient_id));
         return {
@@ -54,7 +59,14 @@ class ExportView extends View {
             force: true,
           },
           ...(objectives && objectives.files.some((one) => named.has(one.patient_id))
-            ? { objectives: { folder: objectives.folder, files: objectives.files.filter((one) => named.has(one.patient_id)).map(({ patient_id, file_name }) => ({ patient_id, file_name })) } }
+            ? {
+                objectives: {
+                  folder: objectives.folder,
+                  files: objectives.files
+                    .filter((one) => named.has(one.patient_id))
+                    .map(({ patient_id, file_name }) => ({ patient_id, file_name })),
+                },
+              }
             : {}),
         };
       },
@@ -62,10 +74,17 @@ class ExportView extends View {
       h("div", { class: "grid wide" }, folder, map),
     );
     const problem = h("div");
-    const run = h("button", { type: "button", class: "primary", disabled: !may("retriever") }, icon("take"), "Run on this server");
+    const run = h(
+      "button",
+      { type: "button", class: "primary", disabled: !may("retriever") },
+      icon("take"),
+      "Run on this server",
+    );
     run.addEventListener("click", () => {
       fill(problem);
-      const wrong = [what.wrong(), anonymise.wrong(), destination.wrong(anonymise.on())].find((one) => one !== "");
+      const wrong = [what.wrong(), anonymise.wrong(), destination.wrong(anonymise.on())].find(
+        (one) => one !== "",
+      );
       if (wrong) return fill(problem, message("bad", h("p", null, wrong)));
       startRun({
         title: what.title(),
@@ -73,7 +92,8 @@ class ExportView extends View {
         method: what.method(),
         onlyApproved: what.onlyApproved(),
         orders: what.orders(),
-        exporting: destination.kind() === "server" ? null : exportOrders(anonymise.given(), destination.given()),
+        exporting:
+          destination.kind() === "server" ? null : exportOrders(anonymise.given(), destination.given()),
         downloads: destination.kind() === "zip",
       });
       return runs.scrollIntoView({ block: "nearest" });
@@ -85,7 +105,17 @@ class ExportView extends View {
       what.element,
       anonymise.element,
       destination.element,
-      h("div", { class: "stack tight" }, problem, h("div", { class: "row" }, run, h("span", { class: "small soft" }, "It goes on when you close this page; see Jobs."))),
+      h(
+        "div",
+        { class: "stack tight" },
+        problem,
+        h(
+          "div",
+          { class: "row" },
+          run,
+          h("span", { class: "small soft" }, "It goes on when you close this page; see Jobs."),
+        ),
+      ),
       runs,
       command.element,
     );

@@ -12,7 +12,10 @@ import { card } from "../../parts/view.js";
 
 /** @typedef {{ patient_id: string, plans: readonly string[] }} Wanted */
 
-const METHODS = /** @type {const} */ ([["move", "C-MOVE: the PACS delivers to this server"], ["get", "C-GET: over the same connection"]]);
+const METHODS = /** @type {const} */ ([
+  ["move", "C-MOVE: the PACS delivers to this server"],
+  ["get", "C-GET: over the same connection"],
+]);
 
 /** @param {() => void} changed @param {AbortSignal} leaving */
 export function whatCard(changed, leaving) {
@@ -21,9 +24,25 @@ export function whatCard(changed, leaving) {
   let source = store.get().cohort.size > 0 ? "selection" : "typed";
   const peer = selectField({ label: "From", choices: [], required: true, onInput: changed });
   const method = selectField({ label: "How", choices: METHODS, value: personal().method, onInput: changed });
-  const approved = checkBox({ label: "Only approved plans", hint: "Approval Status (300E,0002) is APPROVED.", checked: personal().onlyApproved, onChange: changed });
-  const ids = areaField({ label: "Patient IDs", rows: 2, required: true, hint: "Several with ; between them; a ; that belongs to an ID is written \\;", onInput: changed });
-  const plan = textField({ label: "Plan label", hint: "Exactly, capitals matter; empty: all plans and all other data.", maxLength: 64, onInput: changed });
+  const approved = checkBox({
+    label: "Only approved plans",
+    hint: "Approval Status (300E,0002) is APPROVED.",
+    checked: personal().onlyApproved,
+    onChange: changed,
+  });
+  const ids = areaField({
+    label: "Patient IDs",
+    rows: 2,
+    required: true,
+    hint: "Several with ; between them; a ; that belongs to an ID is written \\;",
+    onInput: changed,
+  });
+  const plan = textField({
+    label: "Plan label",
+    hint: "Exactly, capitals matter; empty: all plans and all other data.",
+    maxLength: 64,
+    onInput: changed,
+  });
   const place = h("div");
   const show = () => {
     const { cohort } = store.get();
@@ -43,7 +62,11 @@ export function whatCard(changed, leaving) {
               legend: "Patients",
               value: source,
               choices: [
-                { value: "selection", label: "The selection", hint: `${counted(cohort.size, "patient")} of Patients` },
+                {
+                  value: "selection",
+                  label: "The selection",
+                  hint: `${counted(cohort.size, "patient")} of Patients`,
+                },
                 { value: "typed", label: "By ID", hint: "Typed here" },
               ],
               onChange: (value) => {
@@ -66,7 +89,10 @@ export function whatCard(changed, leaving) {
         .filter((one) => one.all || one.plans.length > 0)
         .map(({ patient_id, plans }) => ({ patient_id, plans }));
     }
-    return typed(ids.value).map((patient_id) => ({ patient_id, plans: plan.value === "" ? [] : [plan.value] }));
+    return typed(ids.value).map((patient_id) => ({
+      patient_id,
+      plans: plan.value === "" ? [] : [plan.value],
+    }));
   }
 
   function orders() {
@@ -79,8 +105,13 @@ export function whatCard(changed, leaving) {
     /** @param {any[]} found @param {any} settings */
     offer(found, settings) {
       peers = found;
-      fill(peer.control, optionsOf(peers.map((one) => [one.name, `${one.name} (${one.ae_title}, ${one.host}:${one.port})`])));
-      const usual = [personal().peer, settings.default_peer].find((name) => peers.some((one) => one.name === name));
+      fill(
+        peer.control,
+        optionsOf(peers.map((one) => [one.name, `${one.name} (${one.ae_title}, ${one.host}:${one.port})`])),
+      );
+      const usual = [personal().peer, settings.default_peer].find((name) =>
+        peers.some((one) => one.name === name),
+      );
       if (usual) peer.value = usual;
     },
     peer: () => peers.find((one) => one.name === peer.value),
@@ -127,10 +158,29 @@ function chosen(cohort) {
     h(
       "ul",
       { class: "plain" },
-      shown.map((one) => h("li", { class: "break" }, h("b", null, one.patientId), " ", h("span", { class: "soft" }, one.wanted === "all" ? "all data" : labelsOf(one).join(", ")))),
+      shown.map((one) =>
+        h(
+          "li",
+          { class: "break" },
+          h("b", null, one.patientId),
+          " ",
+          h("span", { class: "soft" }, one.wanted === "all" ? "all data" : labelsOf(one).join(", ")),
+        ),
+      ),
     ),
-    patients.length > shown.length ? h("p", { class: "soft small" }, `and ${counted(patients.length - shown.length, "more patient")}`) : null,
-    nothing.length > 0 ? message("warn", h("p", null, `Of ${counted(nothing.length, "patient")} no plan is ticked: nothing of theirs is exported.`)) : null,
+    patients.length > shown.length
+      ? h("p", { class: "soft small" }, `and ${counted(patients.length - shown.length, "more patient")}`)
+      : null,
+    nothing.length > 0
+      ? message(
+          "warn",
+          h(
+            "p",
+            null,
+            `Of ${counted(nothing.length, "patient")} no plan is ticked: nothing of theirs is exported.`,
+          ),
+        )
+      : null,
     h("p", null, h("a", { href: link("/patients") }, "Change the selection")),
   );
 }

@@ -10,12 +10,57 @@ class HelpView extends View {
     fill(
       this,
       heading("Help", `DicomTools ${store.get().session?.version ?? ""}. Not validated for clinical use.`),
-      card("From a question to data", h("ol", { class: "prose" }, STEPS.map((text) => h("li", null, text)))),
-      card("Views", h("dl", { class: "facts" }, VIEWS.map(([path, name, text]) => [h("dt", null, h("a", { href: link(path) }, name)), h("dd", null, text)]))),
-      card("What is retrieved", h("div", { class: "prose" }, WHAT.map((text) => h("p", null, text)))),
-      card("When something is missing", h("dl", { class: "prose" }, TROUBLE.map(([what, text]) => [h("dt", null, h("b", null, what)), h("dd", null, text)]))),
-      card("Tag paths", h("ul", { class: "prose" }, TAGS.map(([code, text]) => h("li", null, h("code", null, code), " ", text)))),
-      card("Keyboard", h("ul", { class: "prose" }, KEYS.map(([key, text]) => h("li", null, h("kbd", null, key), " ", text)))),
+      card(
+        "From a question to data",
+        h(
+          "ol",
+          { class: "prose" },
+          STEPS.map((text) => h("li", null, text)),
+        ),
+      ),
+      card(
+        "Views",
+        h(
+          "dl",
+          { class: "facts" },
+          VIEWS.map(([path, name, text]) => [
+            h("dt", null, h("a", { href: link(path) }, name)),
+            h("dd", null, text),
+          ]),
+        ),
+      ),
+      card(
+        "What is retrieved",
+        h(
+          "div",
+          { class: "prose" },
+          WHAT.map((text) => h("p", null, text)),
+        ),
+      ),
+      card(
+        "When something is missing",
+        h(
+          "dl",
+          { class: "prose" },
+          TROUBLE.map(([what, text]) => [h("dt", null, h("b", null, what)), h("dd", null, text)]),
+        ),
+      ),
+      card(
+        "Tag paths",
+        h(
+          "ul",
+          { class: "prose" },
+          TAGS.map(([code, text]) => h("li", null, h("code", null, code), " ", text)),
+        ),
+      ),
+      card(
+        "Keyboard",
+        h(
+          "ul",
+          { class: "prose" },
+          KEYS.map(([key, text]) => h("li", null, h("kbd", null, key), " ", text)),
+        ),
+      ),
     );
   }
 }
@@ -43,11 +88,26 @@ const WHAT = [
   "Complete means that every instance that was expected has arrived here, whatever the PACS said.",
 ];
 const TROUBLE = /** @type {const} */ ([
-  ["A job is partial", "Its page lists each missing instance with the reason. Try again: only these are asked for."],
-  ["Cannot understand – unexpected exception during MOVE", "ARIA says so for patients with many plans. Smaller portions are asked for by themselves; what then remains is listed."],
-  ["The PACS says success and nothing arrives", "It cannot reach this server, or does not know its AE title and port. Run the complete diagnostics with a patient ID."],
-  ["No plan is found", "The label has to be exact. Show the patient, or look at the plans in the job's report."],
-  ["An anonymised export is refused", "One object could not be processed, or a name may be visible in an image. The manifest says which; nothing has left."],
+  [
+    "A job is partial",
+    "Its page lists each missing instance with the reason. Try again: only these are asked for.",
+  ],
+  [
+    "Cannot understand – unexpected exception during MOVE",
+    "ARIA says so for patients with many plans. Smaller portions are asked for by themselves; what then remains is listed.",
+  ],
+  [
+    "The PACS says success and nothing arrives",
+    "It cannot reach this server, or does not know its AE title and port. Run the complete diagnostics with a patient ID.",
+  ],
+  [
+    "No plan is found",
+    "The label has to be exact. Show the patient, or look at the plans in the job's report.",
+  ],
+  [
+    "An anonymised export is refused",
+    "One object could not be processed, or a name may be visible in an image. The manifest says which; nothing has left.",
+  ],
 ]);
 const TAGS = /** @type {const} */ ([
   ["PatientID=P1", "exactly this value"],

@@ -16,15 +16,29 @@ class ImportView extends View {
   /** @type {any[]} */
   #peers = [];
   #peer = selectField({ label: "Send to", choices: [], required: true });
-  #mapping = areaField({ label: "Machine mapping", rows: 2, hint: "One A=B a line: in the copy that is sent, treatment machine A is B." });
-  #defaults = areaField({ label: "Default machines", rows: 2, hint: "One model=machine a line, for plans that name none; *=machine for any other model." });
-  #anyMaker = checkBox({ label: "Also what ARIA refuses", hint: "Plans for treatment units of other manufacturers than Varian, and doses without a plan." });
+  #mapping = areaField({
+    label: "Machine mapping",
+    rows: 2,
+    hint: "One A=B a line: in the copy that is sent, treatment machine A is B.",
+  });
+  #defaults = areaField({
+    label: "Default machines",
+    rows: 2,
+    hint: "One model=machine a line, for plans that name none; *=machine for any other model.",
+  });
+  #anyMaker = checkBox({
+    label: "Also what ARIA refuses",
+    hint: "Plans for treatment units of other manufacturers than Varian, and doses without a plan.",
+  });
 
   show() {
     const said = h("div");
     fill(
       this,
-      heading("Import", "Send to a treatment planning system or another DICOM node: images first, then structure sets, plans, and what references them."),
+      heading(
+        "Import",
+        "Send to a treatment planning system or another DICOM node: images first, then structure sets, plans, and what references them.",
+      ),
       said,
       card("Where to", [
         h("div", { class: "grid wide" }, this.#peer, this.#mapping, this.#defaults, this.#anyMaker.element),
@@ -41,8 +55,12 @@ class ImportView extends View {
     void get("/v1/peers", undefined, this.leaving).then(
       ({ peers }) => {
         this.#peers = peers;
-        fill(this.#peer.control, optionsOf(peers.map((/** @type {any} */ one) => [one.name, `${one.name} (${one.ae_title})`])));
-        if (peers.some((/** @type {any} */ one) => one.name === personal().peer)) this.#peer.value = personal().peer;
+        fill(
+          this.#peer.control,
+          optionsOf(peers.map((/** @type {any} */ one) => [one.name, `${one.name} (${one.ae_title})`])),
+        );
+        if (peers.some((/** @type {any} */ one) => one.name === personal().peer))
+          this.#peer.value = personal().peer;
         this.#peer.control.dispatchEvent(new Event("input", { bubbles: true }));
       },
       (error) => showError(said, error),
@@ -50,7 +68,11 @@ class ImportView extends View {
   }
 
   #studies() {
-    const patient = textField({ label: "Patient ID", hint: "Exactly; empty: all.", value: place().query.get("patient_id") ?? "" });
+    const patient = textField({
+      label: "Patient ID",
+      hint: "Exactly; empty: all.",
+      value: place().query.get("patient_id") ?? "",
+    });
     const count = h("span", { class: "small soft", role: "status" }, "Nothing is ticked");
     const send = h("button", { type: "button", class: "primary", disabled: true }, icon("give"), "Send");
     const problem = h("div");
@@ -70,12 +92,17 @@ class ImportView extends View {
         onChange: (chosen) => show(chosen.length),
       },
       load: async (wanted, signal) => {
-        const answer = await get("/v1/studies", { limit: wanted.limit, cursor: wanted.cursor, patient_id: patient.value }, signal);
+        const answer = await get(
+          "/v1/studies",
+          { limit: wanted.limit, cursor: wanted.cursor, patient_id: patient.value },
+          signal,
+        );
         return { rows: answer.studies, next: answer.next };
       },
     });
     const show = (/** @type {number} */ ticked) => {
-      count.textContent = ticked === 0 ? "Nothing is ticked" : `${counted(ticked, "study", "studies")} ticked`;
+      count.textContent =
+        ticked === 0 ? "Nothing is ticked" : `${counted(ticked, "study", "studies")} ticked`;
       send.disabled = ticked === 0;
     };
     const form = h("form", { class: "grid", role: "search", "aria-label": "Find studies" }, patient);
@@ -85,7 +112,9 @@ class ImportView extends View {
       if (!this.#peer.check()) return this.#peer.control.focus();
       send.disabled = true;
       try {
-        await post("/v1/sends", this.#order(rows.chosen.map((row) => row.study_instance_uid)), { headers: { "Idempotency-Key": crypto.randomUUID() } });
+        await post("/v1/sends", this.#order(rows.chosen.map((row) => row.study_instance_uid)), {
+          headers: { "Idempotency-Key": crypto.randomUUID() },
+        });
         toast("Sending has begun.");
         go("/jobs", { kind: "sends" });
       } catch (error) {
@@ -98,9 +127,18 @@ class ImportView extends View {
   }
 
   #folder() {
-    const folder = textField({ label: "Folder", required: true, value: personal().exportPath, onInput: () => command.changed() });
+    const folder = textField({
+      label: "Folder",
+      required: true,
+      value: personal().exportPath,
+      onInput: () => command.changed(),
+    });
     const pattern = textField({ label: "Search pattern", value: "*.*", onInput: () => command.changed() });
-    const status = textField({ label: "Status file", hint: "Files that are listed in it are not sent again.", onInput: () => command.changed() });
+    const status = textField({
+      label: "Status file",
+      hint: "Files that are listed in it are not sent again.",
+      onInput: () => command.changed(),
+    });
     const dry = checkBox({ label: "Only list what would be sent", onChange: () => command.changed() });
     const command = commandCard(() => {
       const peer = this.#peers.find((one) => one.name === this.#peer.value);
@@ -110,7 +148,9 @@ class ImportView extends View {
         options: {
           path: folder.value.trim(),
           ...connectionOptions(peer),
-          ...(pattern.value.trim() && pattern.value.trim() !== "*.*" ? { searchPattern: pattern.value.trim() } : {}),
+          ...(pattern.value.trim() && pattern.value.trim() !== "*.*"
+            ? { searchPattern: pattern.value.trim() }
+            : {}),
           ...(status.value.trim() ? { statusFileName: status.value.trim() } : {}),
           ...(pairs(this.#mapping.value).length > 0 ? { machineMapping: pairs(this.#mapping.value) } : {}),
           ...(pairs(this.#defaults.value).length > 0 ? { defaultMachines: pairs(this.#defaults.value) } : {}),
@@ -119,8 +159,14 @@ class ImportView extends View {
         },
       };
     }, "Choose a peer and a folder.");
-    for (const field of [this.#peer, this.#mapping, this.#defaults]) field.addEventListener("input", () => command.changed());
-    return h("div", { class: "stack" }, h("div", { class: "grid" }, folder, pattern, status, dry.element), command.element);
+    for (const field of [this.#peer, this.#mapping, this.#defaults])
+      field.addEventListener("input", () => command.changed());
+    return h(
+      "div",
+      { class: "stack" },
+      h("div", { class: "grid" }, folder, pattern, status, dry.element),
+      command.element,
+    );
   }
 
   /** @param {string[]} studies */
@@ -137,7 +183,10 @@ class ImportView extends View {
 
 /** @param {string} text */
 function pairs(text) {
-  return text.split("\n").map((line) => line.trim()).filter(Boolean);
+  return text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean);
 }
 
 /** @param {string} text @returns {Record<string, string>} */

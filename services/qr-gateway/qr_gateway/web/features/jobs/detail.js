@@ -24,7 +24,11 @@ export async function jobPage(place, kind, id, leaving) {
   const report = h("div", { class: "stack" });
   fill(
     place,
-    heading("Job", h("span", { class: "uid" }, id), h("a", { class: "button", href: link("/jobs", { kind: kind.name }) }, icon("left"), "All jobs")),
+    heading(
+      "Job",
+      h("span", { class: "uid" }, id),
+      h("a", { class: "button", href: link("/jobs", { kind: kind.name }) }, icon("left"), "All jobs"),
+    ),
     card("How it stands", [bar, facts, buttons]),
     report,
   );
@@ -57,21 +61,36 @@ function factsOf(kind, job) {
     ["Begun", moment(job.created_at)],
     ["Ended", moment(job.ended_at)],
     ["Took", duration(job.started_at, job.ended_at)],
-    ["Moved", `${bytes(job.progress.bytes_moved)}, ${counted(job.progress.instances_moved, "instance")}, ${counted(job.progress.requests, "request")}`],
+    [
+      "Moved",
+      `${bytes(job.progress.bytes_moved)}, ${counted(job.progress.instances_moved, "instance")}, ${counted(job.progress.requests, "request")}`,
+    ],
     ["Files", job.files ? `${counted(job.files, "file")}, ${bytes(job.size_bytes)}` : ""],
     ["Where", job.prefix],
     ["Who became whom", job.pseudonym_map],
     ["The PACS lists", job.catalogue_instances ? counted(job.catalogue_instances, "instance") : ""],
   ];
-  return h("dl", { class: "facts" }, rows.filter(([, value]) => value).flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)]));
+  return h(
+    "dl",
+    { class: "facts" },
+    rows.filter(([, value]) => value).flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)]),
+  );
 }
 
 /** @param {Kind} kind @param {any} job @param {string} path */
 function actions(kind, job, path) {
   if (!may(kind.role)) return null;
   if (!isFinal(job.state)) {
-    const stop = h("button", { type: "button", class: "danger", disabled: job.cancel_requested }, icon("stop"), job.cancel_requested ? "Cancelling…" : "Cancel");
-    stop.addEventListener("click", () => void acted(post(`${path}/cancel`, undefined), "It is asked to end; what has landed stays."));
+    const stop = h(
+      "button",
+      { type: "button", class: "danger", disabled: job.cancel_requested },
+      icon("stop"),
+      job.cancel_requested ? "Cancelling…" : "Cancel",
+    );
+    stop.addEventListener(
+      "click",
+      () => void acted(post(`${path}/cancel`, undefined), "It is asked to end; what has landed stays."),
+    );
     return stop;
   }
   if (job.asked?.destination.zip) return downloadOf(job);
@@ -136,7 +155,14 @@ function plans(found) {
   return listed("Plans of the patient", found, [
     ["Plan", (row) => h("b", null, row.label || "(no label)")],
     ["Approval", (row) => row.approval_status],
-    ["Outcome", (row) => tag(row.outcome === "selected" ? "good" : row.outcome === "unavailable" ? "bad" : "", words(row.outcome))],
+    [
+      "Outcome",
+      (row) =>
+        tag(
+          row.outcome === "selected" ? "good" : row.outcome === "unavailable" ? "bad" : "",
+          words(row.outcome),
+        ),
+    ],
     ["Reason", (row) => row.reason],
   ]);
 }

@@ -33,7 +33,11 @@ export const KINDS = [
     subject: (job) => {
       const { selection, number, anonymised, destination } = job.asked;
       const what = selection === "patient" ? "All of a patient" : `${number} ${selection}`;
-      const where = destination.peer ? `to ${destination.peer}` : destination.zip ? "as a ZIP file" : "to the export bucket";
+      const where = destination.peer
+        ? `to ${destination.peer}`
+        : destination.zip
+          ? "as a ZIP file"
+          : "to the export bucket";
       return [what, where, anonymised ? "anonymised" : ""].filter(Boolean).join(" · ");
     },
     again: null,
@@ -45,7 +49,8 @@ export const KINDS = [
     about: "Studies",
     none: "Send something to a peer under Import.",
     role: "exporter",
-    subject: (job) => `${job.request.study_instance_uids.length} ${job.request.study_instance_uids.length === 1 ? "study" : "studies"}`,
+    subject: (job) =>
+      `${job.request.study_instance_uids.length} ${job.request.study_instance_uids.length === 1 ? "study" : "studies"}`,
     again: (job) => ({ peer: job.peer, ...job.request }),
   },
 ];

@@ -21,11 +21,18 @@ class JobsView extends View {
     if (kind && id) return jobPage(this, kind, id, this.leaving);
     fill(
       this,
-      heading("Jobs", "What this server has been asked to do, newest first. Jobs go on when you close this page."),
+      heading(
+        "Jobs",
+        "What this server has been asked to do, newest first. Jobs go on when you close this page.",
+      ),
       h(
         "section",
         { class: "card", "aria-label": "Jobs" },
-        tabs("Kind of job", KINDS.map((one) => ({ name: one.name, title: one.title, panel: () => list(one, this.leaving) })), kind?.name),
+        tabs(
+          "Kind of job",
+          KINDS.map((one) => ({ name: one.name, title: one.title, panel: () => list(one, this.leaving) })),
+          kind?.name,
+        ),
       ),
     );
   }
@@ -41,9 +48,17 @@ function list(kind, leaving) {
     caption: kind.title,
     columns: [
       { title: "State", cell: (row) => stateTag(row.state) },
-      { title: kind.about, class: "break", cell: (row) => h("a", { href: link("/jobs", { kind: kind.name, id: row.id }) }, kind.subject(row)) },
+      {
+        title: kind.about,
+        class: "break",
+        cell: (row) => h("a", { href: link("/jobs", { kind: kind.name, id: row.id }) }, kind.subject(row)),
+      },
       { title: "Peer", class: "break", cell: (row) => row.peer ?? "" },
-      { title: "Instances", number: true, cell: (row) => `${number(row.progress.landed)} / ${number(row.progress.expected)}` },
+      {
+        title: "Instances",
+        number: true,
+        cell: (row) => `${number(row.progress.landed)} / ${number(row.progress.expected)}`,
+      },
       { title: "Moved", number: true, cell: (row) => bytes(row.progress.bytes_moved) },
       { title: "Begun", class: "nowrap", cell: (row) => moment(row.created_at) },
       { title: "Took", class: "nowrap", cell: (row) => duration(row.started_at, row.ended_at) },
@@ -58,10 +73,16 @@ function list(kind, leaving) {
   void rows.start();
   const timer = setInterval(() => {
     const busy = shown.some((row) => row.state === "queued" || row.state === "running");
-    if (busy && rows.isConnected && !document.hidden && !rows.contains(document.activeElement)) void rows.reload();
+    if (busy && rows.isConnected && !document.hidden && !rows.contains(document.activeElement))
+      void rows.reload();
   }, REFRESHED_MS);
   leaving.addEventListener("abort", () => clearInterval(timer), { once: true });
-  const again = h("button", { type: "button", on: { click: () => void rows.reload() } }, icon("again"), "Refresh");
+  const again = h(
+    "button",
+    { type: "button", on: { click: () => void rows.reload() } },
+    icon("again"),
+    "Refresh",
+  );
   return h("div", { class: "stack" }, h("div", { class: "row end" }, again), rows);
 }
 

@@ -26,7 +26,11 @@ export function addPatients(chosen, plansOf, done) {
   const said = h("span", { class: "small soft", role: "status" }, "Nothing is ticked");
   const button = (/** @type {string} */ label, /** @type {Which} */ which, /** @type {string} */ cls = "") =>
     h("button", { type: "button", class: cls, disabled: true, on: { click: () => void add(which) } }, label);
-  const buttons = [button("Add all data", "all", "primary"), button("Add approved plans", "approved"), button("Add most recent plan", "recent")];
+  const buttons = [
+    button("Add all data", "all", "primary"),
+    button("Add approved plans", "approved"),
+    button("Add most recent plan", "recent"),
+  ];
   /** @param {Which} which */
   async function add(which) {
     const rows = chosen();
@@ -101,7 +105,8 @@ async function resolved(rows, which, plansOf) {
     const plans = await Promise.all(some.map((row) => plansOf(row.patient_id)));
     some.forEach((row, index) => {
       const every = plans[index] ?? [];
-      const kept = which === "recent" ? every.slice(0, 1) : every.filter((plan) => plan.approval_status === "APPROVED");
+      const kept =
+        which === "recent" ? every.slice(0, 1) : every.filter((plan) => plan.approval_status === "APPROVED");
       if (kept.length > 0) found.push(patientOf(row, kept.map(planOf)));
     });
   }

@@ -15,7 +15,10 @@ export function peerPanel() {
   const name = textField({ label: "Name", hint: "Family^Given, as DICOM writes it.", maxLength: 128 });
   const born = rangeField({ label: "Birth date", type: "date", separator: "-" });
   const studied = rangeField({ label: "Study date", type: "date", separator: "-" });
-  const wildcards = checkBox({ label: "* and ? are patterns", hint: "Otherwise they are characters like any other." });
+  const wildcards = checkBox({
+    label: "* and ? are patterns",
+    hint: "Otherwise they are characters like any other.",
+  });
   const said = h("div");
   /** @type {readonly any[]} */
   let found = [];
@@ -38,15 +41,25 @@ export function peerPanel() {
     },
     load: async (wanted) => pageOf(found, wanted),
   });
-  const adding = addPatients(() => rows.chosen, plansAt, () => rows.clear());
+  const adding = addPatients(
+    () => rows.chosen,
+    plansAt,
+    () => rows.clear(),
+  );
   /** @type {import("./add.js").PlansOf} */
   async function plansAt(patientId) {
     const answer = await get(`/v1/peers/${encodeURIComponent(peer.value)}/plans`, { patient_id: patientId });
     const plans = [...answer.plans];
-    return plans.sort((one, other) => String(other.rt_plan_date ?? other.study_date ?? "").localeCompare(String(one.rt_plan_date ?? one.study_date ?? "")));
+    return plans.sort((one, other) =>
+      String(other.rt_plan_date ?? other.study_date ?? "").localeCompare(
+        String(one.rt_plan_date ?? one.study_date ?? ""),
+      ),
+    );
   }
   const button = h("button", { class: "primary" }, "Ask the PACS");
-  const form = h("form", { class: "stack", role: "search", "aria-label": "Find patients at a PACS", novalidate: true },
+  const form = h(
+    "form",
+    { class: "stack", role: "search", "aria-label": "Find patients at a PACS", novalidate: true },
     h("div", { class: "grid" }, peer, id, name, born.element, studied.element, wildcards.element),
     h("div", { class: "row" }, button),
   );
@@ -64,7 +77,8 @@ export function peerPanel() {
         wildcards: wildcards.control.checked,
       });
       found = answer.patients;
-      if (answer.truncated) fill(said, message("warn", h("p", null, "There are more than these: ask for less.")));
+      if (answer.truncated)
+        fill(said, message("warn", h("p", null, "There are more than these: ask for less.")));
       await rows.start();
       adding.show(0);
     } catch (error) {
@@ -74,7 +88,10 @@ export function peerPanel() {
   });
   void get("/v1/peers").then(
     ({ peers }) => {
-      fill(peer.control, optionsOf(peers.map((/** @type {any} */ one) => [one.name, `${one.name} (${one.ae_title})`])));
+      fill(
+        peer.control,
+        optionsOf(peers.map((/** @type {any} */ one) => [one.name, `${one.name} (${one.ae_title})`])),
+      );
       if (peers.some((/** @type {any} */ one) => one.name === personal().peer)) peer.value = personal().peer;
     },
     (error) => showError(said, error),

@@ -11,13 +11,33 @@ import { addPlans } from "./add.js";
 
 /** @typedef {{ name: string, element: HTMLElement, value: () => string }} Criterion */
 
-const HAS = /** @type {const} */ ([["", "Either"], ["true", "Yes"], ["false", "No"]]);
-const APPROVAL = /** @type {const} */ ([["", "Any"], ["APPROVED", "Approved"], ["UNAPPROVED", "Unapproved"], ["REJECTED", "Rejected"]]);
-const INTENT = /** @type {const} */ ([
-  ["", "Any"], ["CURATIVE", "Curative"], ["PALLIATIVE", "Palliative"], ["PROPHYLACTIC", "Prophylactic"],
-  ["VERIFICATION", "Verification"], ["MACHINE_QA", "Machine QA"], ["RESEARCH", "Research"], ["SERVICE", "Service"],
+const HAS = /** @type {const} */ ([
+  ["", "Either"],
+  ["true", "Yes"],
+  ["false", "No"],
 ]);
-const SEX = /** @type {const} */ ([["", "Any"], ["F", "Female"], ["M", "Male"], ["O", "Other"]]);
+const APPROVAL = /** @type {const} */ ([
+  ["", "Any"],
+  ["APPROVED", "Approved"],
+  ["UNAPPROVED", "Unapproved"],
+  ["REJECTED", "Rejected"],
+]);
+const INTENT = /** @type {const} */ ([
+  ["", "Any"],
+  ["CURATIVE", "Curative"],
+  ["PALLIATIVE", "Palliative"],
+  ["PROPHYLACTIC", "Prophylactic"],
+  ["VERIFICATION", "Verification"],
+  ["MACHINE_QA", "Machine QA"],
+  ["RESEARCH", "Research"],
+  ["SERVICE", "Service"],
+]);
+const SEX = /** @type {const} */ ([
+  ["", "Any"],
+  ["F", "Female"],
+  ["M", "Male"],
+  ["O", "Other"],
+]);
 const POSITIONS = ["HFS", "HFP", "FFS", "FFP", "HFDR", "HFDL", "FFDR", "FFDL"];
 
 export function plansPanel() {
@@ -49,7 +69,10 @@ export function plansPanel() {
     text("name", "Plan name"),
     text("model", "Machine model"),
     choice("sex", "Sex of the patient", SEX),
-    choice("orientation", "Patient position", [["", "Any"], ...POSITIONS.map((one) => /** @type {const} */ ([one, one]))]),
+    choice("orientation", "Patient position", [
+      ["", "Any"],
+      ...POSITIONS.map((one) => /** @type {const} */ ([one, one])),
+    ]),
     choice("has_treatment", "Treatment records", HAS),
     choice("has_structure_set", "Structure set is here", HAS),
   ];
@@ -71,15 +94,41 @@ export function plansPanel() {
       return { rows: answer.plans, next: answer.next, total: answer.total };
     },
   });
-  const adding = addPlans(() => rows.chosen, () => rows.clear());
-  const incomplete = h("p", { class: "small soft", hidden: true }, "The index is still deriving these facts of older data; plans may be missing for now.");
+  const adding = addPlans(
+    () => rows.chosen,
+    () => rows.clear(),
+  );
+  const incomplete = h(
+    "p",
+    { class: "small soft", hidden: true },
+    "The index is still deriving these facts of older data; plans may be missing for now.",
+  );
   const clear = h("button", { type: "reset" }, "Clear");
   const form = h(
     "form",
     { class: "stack", role: "search", "aria-label": "Find plans" },
-    h("div", { class: "grid" }, first.map((one) => one.element)),
-    h("details", { class: "more" }, h("summary", null, "More criteria"), h("div", { class: "grid" }, more.map((one) => one.element))),
-    h("div", { class: "row" }, h("button", { class: "primary" }, "Search"), clear, h("span", { class: "small soft" }, "Text: any part of it; * and ? stand for anything.")),
+    h(
+      "div",
+      { class: "grid" },
+      first.map((one) => one.element),
+    ),
+    h(
+      "details",
+      { class: "more" },
+      h("summary", null, "More criteria"),
+      h(
+        "div",
+        { class: "grid" },
+        more.map((one) => one.element),
+      ),
+    ),
+    h(
+      "div",
+      { class: "row" },
+      h("button", { class: "primary" }, "Search"),
+      clear,
+      h("span", { class: "small soft" }, "Text: any part of it; * and ? stand for anything."),
+    ),
   );
   const search = () => void rows.start().then(() => adding.show(0));
   form.addEventListener("submit", (event) => {
@@ -93,30 +142,74 @@ export function plansPanel() {
 
 const COLUMNS = [
   {
-    title: "Plan", sort: "label", class: "break",
+    title: "Plan",
+    sort: "label",
+    class: "break",
     cell: (/** @type {any} */ row) => [
-      h("a", { href: link("/show", { patient_id: row.patient_id, uid: row.sop_instance_uid }) }, row.rt_plan_label || "(no label)"),
-      row.rt_plan_name && row.rt_plan_name !== row.rt_plan_label ? h("span", { class: "small soft" }, ` ${row.rt_plan_name}`) : null,
+      h(
+        "a",
+        { href: link("/show", { patient_id: row.patient_id, uid: row.sop_instance_uid }) },
+        row.rt_plan_label || "(no label)",
+      ),
+      row.rt_plan_name && row.rt_plan_name !== row.rt_plan_label
+        ? h("span", { class: "small soft" }, ` ${row.rt_plan_name}`)
+        : null,
     ],
   },
   {
-    title: "Patient", sort: "patient_id", class: "break",
-    cell: (/** @type {any} */ row) => [h("b", null, row.patient_id), " ", h("span", { class: "small soft" }, personName(row.patient_name))],
+    title: "Patient",
+    sort: "patient_id",
+    class: "break",
+    cell: (/** @type {any} */ row) => [
+      h("b", null, row.patient_id),
+      " ",
+      h("span", { class: "small soft" }, personName(row.patient_name)),
+    ],
   },
   { title: "Approval", sort: "approval", cell: (/** @type {any} */ row) => approval(row.approval_status) },
-  { title: "Date", sort: "plan_date", class: "nowrap", cell: (/** @type {any} */ row) => date(row.rt_plan_date) },
-  { title: "Dose (Gy)", sort: "total_dose", number: true, cell: (/** @type {any} */ row) => number(row.total_dose_gy) },
-  { title: "Fractions", sort: "fractions", number: true, cell: (/** @type {any} */ row) => number(row.number_of_fractions_planned) },
-  { title: "Treated", sort: "treated_fractions", number: true, cell: (/** @type {any} */ row) => number(row.treated_fractions) },
+  {
+    title: "Date",
+    sort: "plan_date",
+    class: "nowrap",
+    cell: (/** @type {any} */ row) => date(row.rt_plan_date),
+  },
+  {
+    title: "Dose (Gy)",
+    sort: "total_dose",
+    number: true,
+    cell: (/** @type {any} */ row) => number(row.total_dose_gy),
+  },
+  {
+    title: "Fractions",
+    sort: "fractions",
+    number: true,
+    cell: (/** @type {any} */ row) => number(row.number_of_fractions_planned),
+  },
+  {
+    title: "Treated",
+    sort: "treated_fractions",
+    number: true,
+    cell: (/** @type {any} */ row) => number(row.treated_fractions),
+  },
   { title: "Technique", cell: (/** @type {any} */ row) => several(row.beam_techniques) },
   { title: "Energy", cell: (/** @type {any} */ row) => several(row.energies) },
-  { title: "Machine", sort: "machine", class: "break", cell: (/** @type {any} */ row) => several(row.machines) },
+  {
+    title: "Machine",
+    sort: "machine",
+    class: "break",
+    cell: (/** @type {any} */ row) => several(row.machines),
+  },
 ];
 
 /** @param {string} status */
 export function approval(status) {
   const kind = { APPROVED: "good", REJECTED: "bad", UNAPPROVED: "warn" }[status] ?? "";
-  return status ? tag(/** @type {"good" | "bad" | "warn" | ""} */ (kind), status.charAt(0) + status.slice(1).toLowerCase()) : "";
+  return status
+    ? tag(
+        /** @type {"good" | "bad" | "warn" | ""} */ (kind),
+        status.charAt(0) + status.slice(1).toLowerCase(),
+      )
+    : "";
 }
 
 /** @param {string[] | undefined} values */

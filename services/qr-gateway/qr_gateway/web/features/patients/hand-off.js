@@ -28,7 +28,8 @@ export async function readHandOff(text) {
   const files = list.objective_files ?? [];
   store.update({
     cohort: added(store.get().cohort, patients),
-    objectives: files.length > 0 ? { folder: list.objectives_staging_path ?? "", files } : store.get().objectives,
+    objectives:
+      files.length > 0 ? { folder: list.objectives_staging_path ?? "", files } : store.get().objectives,
   });
   const plans = patients.reduce((sum, one) => sum + one.plans.filter((plan) => plan.selected).length, 0);
   toast(`${counted(patients.length, "patient")} with ${counted(plans, "selected plan")} added.`);
@@ -37,7 +38,11 @@ export async function readHandOff(text) {
 
 /** Ask for a list, as a file or pasted. */
 export async function importList() {
-  const field = areaField({ label: "Or paste the list", rows: 8, hint: "JSON, as the patient browser exports it." });
+  const field = areaField({
+    label: "Or paste the list",
+    rows: 8,
+    hint: "JSON, as the patient browser exports it.",
+  });
   await dialog({
     title: "Import a list of patients",
     body: [
@@ -50,7 +55,8 @@ export async function importList() {
     ],
     actions: [{ value: "read", label: "Add to the selection", class: "primary" }],
     check: async () => {
-      field.error = field.value.trim() === "" ? "Open a file or paste a list." : await readHandOff(field.value);
+      field.error =
+        field.value.trim() === "" ? "Open a file or paste a list." : await readHandOff(field.value);
       return field.control.getAttribute("aria-invalid") !== "true";
     },
   });
@@ -61,7 +67,10 @@ export async function exportList() {
   const { cohort, objectives } = store.get();
   try {
     const written = await post("/v1/handoff/document", toHandOff(cohort, objectives?.files ?? []));
-    save(new Blob([written.text], { type: "application/json" }), written.file_name || `patients-${stamp()}.json`);
+    save(
+      new Blob([written.text], { type: "application/json" }),
+      written.file_name || `patients-${stamp()}.json`,
+    );
   } catch (error) {
     toast(inWords(error), "bad");
   }

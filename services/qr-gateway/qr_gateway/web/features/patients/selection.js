@@ -20,11 +20,19 @@ import { exportList, importList } from "./hand-off.js";
 export function selection(leaving) {
   const said = h("p", { class: "small soft", role: "status" });
   const place = h("div");
-  const button = (/** @type {string} */ label, /** @type {() => void} */ click, /** @type {string} */ cls = "") =>
-    h("button", { type: "button", class: cls, on: { click } }, label);
+  const button = (
+    /** @type {string} */ label,
+    /** @type {() => void} */ click,
+    /** @type {string} */ cls = "",
+  ) => h("button", { type: "button", class: cls, on: { click } }, label);
   const save = button("Save list", () => void exportList());
   const clear = button("Clear", () => void forget());
-  const onward = h("button", { type: "button", class: "primary", on: { click: () => go("/export") } }, icon("take"), "Export these");
+  const onward = h(
+    "button",
+    { type: "button", class: "primary", on: { click: () => go("/export") } },
+    icon("take"),
+    "Export these",
+  );
   const rows = table({
     caption: "Selected patients",
     columns: COLUMNS,
@@ -39,7 +47,10 @@ export function selection(leaving) {
     (cohort) => {
       const patients = [...cohort.values()];
       const plans = patients.reduce((sum, one) => sum + labelsOf(one).length, 0);
-      said.textContent = patients.length === 0 ? "" : `${counted(patients.length, "patient")}, ${counted(plans, "plan")} by name`;
+      said.textContent =
+        patients.length === 0
+          ? ""
+          : `${counted(patients.length, "patient")}, ${counted(plans, "plan")} by name`;
       for (const one of [save, clear, onward]) one.disabled = patients.length === 0;
       if (patients.length === 0) fill(place, nothing);
       else {
@@ -56,7 +67,11 @@ export function selection(leaving) {
 }
 
 const COLUMNS = [
-  { title: "Patient ID", class: "break", cell: (/** @type {CohortPatient} */ one) => h("b", null, one.patientId) },
+  {
+    title: "Patient ID",
+    class: "break",
+    cell: (/** @type {CohortPatient} */ one) => h("b", null, one.patientId),
+  },
   { title: "Name", class: "break", cell: (/** @type {CohortPatient} */ one) => one.name },
   { title: "Born", class: "nowrap", cell: (/** @type {CohortPatient} */ one) => date(one.birthDate) },
   { title: "Wanted", cell: wanted },
@@ -102,7 +117,11 @@ function wanted(one) {
     select,
     one.plans.length === 0
       ? tag("warn", "No plan is known")
-      : h("ul", { class: "cohort-plans" }, one.plans.map((plan) => h("li", null, planBox(one, plan)))),
+      : h(
+          "ul",
+          { class: "cohort-plans" },
+          one.plans.map((plan) => h("li", null, planBox(one, plan))),
+        ),
   );
 }
 
@@ -136,7 +155,13 @@ function unseen(one) {
 }
 
 async function forget() {
-  if (await confirmed("Clear the selection", "All patients and plans are taken out of the selection. Nothing is deleted.", "Clear")) {
+  if (
+    await confirmed(
+      "Clear the selection",
+      "All patients and plans are taken out of the selection. Nothing is deleted.",
+      "Clear",
+    )
+  ) {
     store.update({ cohort: new Map(), objectives: null });
   }
 }

@@ -12,7 +12,11 @@ import { termList } from "./terms.js";
 
 export function findPanel() {
   const given = place().query.get("patient_id");
-  const terms = termList("All of these have to hold in one instance", given === null ? [] : ["Modality=?"], () => command.changed());
+  const terms = termList(
+    "All of these have to hold in one instance",
+    given === null ? [] : ["Modality=?"],
+    () => command.changed(),
+  );
   const patient = textField({ label: "Patient ID", hint: "Exactly; empty: all.", value: given ?? "" });
   const modality = textField({ label: "Modality", maxLength: 16 });
   const folder = textField({
@@ -22,7 +26,13 @@ export function findPanel() {
     onInput: () => command.changed(),
   });
   const command = commandCard(
-    () => (terms.values().length > 0 && folder.value.trim() ? { operation: "search", options: { tag: terms.values(), path: folder.value.trim(), showStatistics: true } } : null),
+    () =>
+      terms.values().length > 0 && folder.value.trim()
+        ? {
+            operation: "search",
+            options: { tag: terms.values(), path: folder.value.trim(), showStatistics: true },
+          }
+        : null,
     "Give a term and a folder.",
     h("div", { class: "grid wide" }, folder),
   );
@@ -30,19 +40,40 @@ export function findPanel() {
   const rows = table({
     caption: "Instances found",
     columns: [
-      { title: "Patient", class: "break", cell: (row) => h("a", { href: link("/show", { patient_id: row.patient_id, uid: row.sop_instance_uid }) }, row.patient_id || "(no ID)") },
+      {
+        title: "Patient",
+        class: "break",
+        cell: (row) =>
+          h(
+            "a",
+            { href: link("/show", { patient_id: row.patient_id, uid: row.sop_instance_uid }) },
+            row.patient_id || "(no ID)",
+          ),
+      },
       { title: "Modality", cell: (row) => row.modality },
-      { title: "SOP Instance UID", class: "break", cell: (row) => h("span", { class: "uid" }, row.sop_instance_uid) },
+      {
+        title: "SOP Instance UID",
+        class: "break",
+        cell: (row) => h("span", { class: "uid" }, row.sop_instance_uid),
+      },
       { title: "Told", class: "break", cell: (row) => told(row.told) },
     ],
     empty: { title: "Nothing found", text: "No instance of the index fulfils every term." },
     load: async (wanted, signal) => {
       const answer = await get(
         "/v1/search",
-        { tag: terms.values(), patient_id: patient.value, modality: modality.value.trim(), statistics: wanted.cursor === "", limit: wanted.limit, cursor: wanted.cursor },
+        {
+          tag: terms.values(),
+          patient_id: patient.value,
+          modality: modality.value.trim(),
+          statistics: wanted.cursor === "",
+          limit: wanted.limit,
+          cursor: wanted.cursor,
+        },
         signal,
       );
-      if (answer.statistics) statistics.textContent = `${number(answer.statistics.found)} of ${number(answer.statistics.total)} instances`;
+      if (answer.statistics)
+        statistics.textContent = `${number(answer.statistics.found)} of ${number(answer.statistics.total)} instances`;
       return { rows: answer.instances, next: answer.next };
     },
   });
@@ -74,6 +105,13 @@ function told(answers) {
   return h(
     "ul",
     { class: "plain" },
-    answers.map((one) => h("li", null, h("span", { class: "small soft" }, `${one.tag}: `), one.values.join(", ") || "(not there)")),
+    answers.map((one) =>
+      h(
+        "li",
+        null,
+        h("span", { class: "small soft" }, `${one.tag}: `),
+        one.values.join(", ") || "(not there)",
+      ),
+    ),
   );
 }

@@ -25,7 +25,16 @@ export function termList(legend, first, onChange) {
       "div",
       { class: "row" },
       h("div", { class: "grow" }, field),
-      h("button", { type: "button", class: "quiet icon-only", "aria-label": "Remove this term", on: { click: () => remove(field, row) } }, icon("cross")),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "quiet icon-only",
+          "aria-label": "Remove this term",
+          on: { click: () => remove(field, row) },
+        },
+        icon("cross"),
+      ),
     );
     fields.push(field);
     place.append(row);
@@ -46,9 +55,22 @@ export function termList(legend, first, onChange) {
     "fieldset",
     { class: "stack tight" },
     h("legend", null, legend),
-    h("p", { class: "small soft" }, "Keyword or (gggg,eeee), / into sequences, then =value: ? tells it, * and ? in text are patterns, 10..20 and 20240101-20240131 are ranges."),
+    h(
+      "p",
+      { class: "small soft" },
+      "Keyword or (gggg,eeee), / into sequences, then =value: ? tells it, * and ? in text are patterns, 10..20 and 20240101-20240131 are ranges.",
+    ),
     place,
-    h("div", null, h("button", { type: "button", class: "quiet", on: { click: () => add("").control.focus() } }, icon("plus"), "Another term")),
+    h(
+      "div",
+      null,
+      h(
+        "button",
+        { type: "button", class: "quiet", on: { click: () => add("").control.focus() } },
+        icon("plus"),
+        "Another term",
+      ),
+    ),
   );
   return {
     element,

@@ -12,7 +12,11 @@ const READ = 1000;
 const SHOWN = 40;
 
 export function valuesPanel() {
-  const path = tagField({ label: "Values of", required: true, placeholder: "BeamSequence/TreatmentMachineName" });
+  const path = tagField({
+    label: "Values of",
+    required: true,
+    placeholder: "BeamSequence/TreatmentMachineName",
+  });
   const terms = termList("Only instances of which these hold", []);
   const place = h("div", { "aria-live": "polite" });
   const form = h(
@@ -38,7 +42,10 @@ export function valuesPanel() {
 /** @param {any} answer of `GET /v1/values` */
 function shown(answer) {
   /** @type {{ name: string, count: number }[]} */
-  const rows = answer.values.map((/** @type {any} */ one) => ({ name: one.value, count: one.number_of_instances }));
+  const rows = answer.values.map((/** @type {any} */ one) => ({
+    name: one.value,
+    count: one.number_of_instances,
+  }));
   rows.sort((one, other) => other.count - one.count);
   const more = answer.next !== null;
   const rest = rows.slice(SHOWN).reduce((sum, one) => sum + one.count, 0);
@@ -46,8 +53,25 @@ function shown(answer) {
     "div",
     { class: "stack" },
     h("h3", null, `${answer.tag}: ${more ? "more than " : ""}${counted(rows.length, "value")}`),
-    more ? message("info", h("p", null, `Counted are the first ${READ} values in their own order; restrict the search to see the others.`)) : null,
-    rows.length === 0 ? h("p", { class: "soft" }, "No instance of the index has it.") : bars(`Values of ${answer.tag}`, rows.slice(0, SHOWN)),
-    rest > 0 ? h("p", { class: "small soft" }, `and ${counted(rows.length - SHOWN, "other value")} of ${counted(rest, "instance")}`) : null,
+    more
+      ? message(
+          "info",
+          h(
+            "p",
+            null,
+            `Counted are the first ${READ} values in their own order; restrict the search to see the others.`,
+          ),
+        )
+      : null,
+    rows.length === 0
+      ? h("p", { class: "soft" }, "No instance of the index has it.")
+      : bars(`Values of ${answer.tag}`, rows.slice(0, SHOWN)),
+    rest > 0
+      ? h(
+          "p",
+          { class: "small soft" },
+          `and ${counted(rows.length - SHOWN, "other value")} of ${counted(rest, "instance")}`,
+        )
+      : null,
   );
 }

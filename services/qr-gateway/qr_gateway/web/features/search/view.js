@@ -9,7 +9,10 @@ class SearchView extends View {
   show() {
     fill(
       this,
-      heading("Search", "Instances of the index by any attribute, at any depth: by keyword, by tag, private ones too."),
+      heading(
+        "Search",
+        "Instances of the index by any attribute, at any depth: by keyword, by tag, private ones too.",
+      ),
       h(
         "section",
         { class: "card", "aria-label": "Search" },

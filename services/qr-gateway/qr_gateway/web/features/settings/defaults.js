@@ -7,7 +7,12 @@ import { inWords, message, showError, toast } from "../../parts/notice.js";
 import { profileFields } from "../../parts/profile.js";
 import { card } from "../../parts/view.js";
 
-const LEVELS = /** @type {const} */ ([["debug", "Debug"], ["info", "Info"], ["warning", "Warning"], ["error", "Error"]]);
+const LEVELS = /** @type {const} */ ([
+  ["debug", "Debug"],
+  ["info", "Info"],
+  ["warning", "Warning"],
+  ["error", "Error"],
+]);
 
 /** @param {boolean} mayChange */
 export function defaultsCard(mayChange) {
@@ -15,7 +20,10 @@ export function defaultsCard(mayChange) {
   async function show() {
     try {
       const [settings, { peers }] = await Promise.all([get("/v1/settings"), get("/v1/peers")]);
-      fill(place, form(settings, peers, mayChange, () => void show()));
+      fill(
+        place,
+        form(settings, peers, mayChange, () => void show()),
+      );
     } catch (error) {
       showError(place, error, () => void show());
     }
@@ -31,7 +39,11 @@ function form(settings, peers, mayChange, again) {
   peer.control.append(...optionsOf(peers.map((one) => [one.name, one.name])));
   peer.value = settings.default_peer ?? "";
   const level = selectField({ label: "Log level", choices: LEVELS, value: settings.log_level, disabled });
-  const profile = profileFields({ profile: settings.export_profile, options: settings.export_options, disabled });
+  const profile = profileFields({
+    profile: settings.export_profile,
+    options: settings.export_options,
+    disabled,
+  });
   const problem = h("div");
   const listening = settings.listening ?? {};
   const element = h(
@@ -45,10 +57,16 @@ function form(settings, peers, mayChange, again) {
       h("dt", null, "This server receives as"),
       h("dd", null, listening.ae_title ?? "not known here"),
       h("dt", null, "DICOM port"),
-      h("dd", null, listening.port === null || listening.port === undefined ? "not known here" : String(listening.port)),
+      h(
+        "dd",
+        null,
+        listening.port === null || listening.port === undefined ? "not known here" : String(listening.port),
+      ),
     ),
     problem,
-    mayChange ? h("div", null, h("button", { class: "primary" }, "Save for everybody")) : h("p", { class: "small soft" }, "Only admins may change these."),
+    mayChange
+      ? h("div", null, h("button", { class: "primary" }, "Save for everybody"))
+      : h("p", { class: "small soft" }, "Only admins may change these."),
   );
   element.addEventListener("submit", async (event) => {
     event.preventDefault();

@@ -9,7 +9,11 @@ import { inWords, message, tag, toast } from "../../parts/notice.js";
 import { pageOf, table } from "../../parts/table.js";
 import { card } from "../../parts/view.js";
 
-const TLS = /** @type {const} */ ([["none", "No TLS"], ["verified", "TLS, certificate verified"], ["insecure", "TLS, any certificate"]]);
+const TLS = /** @type {const} */ ([
+  ["none", "No TLS"],
+  ["verified", "TLS, certificate verified"],
+  ["insecure", "TLS, any certificate"],
+]);
 
 /** @param {boolean} mayChange */
 export function peersCard(mayChange) {
@@ -21,17 +25,36 @@ export function peersCard(mayChange) {
       { title: "Address", class: "break", cell: (row) => `${row.host}:${row.port}` },
       { title: "We call ourselves", class: "nowrap", cell: (row) => row.calling_ae_title },
       { title: "C-MOVE goes to", class: "nowrap", cell: (row) => row.move_destination ?? "" },
-      { title: "TLS", cell: (row) => (row.tls ? (row.verified ? tag("good", "verified") : tag("warn", "any certificate")) : "no") },
+      {
+        title: "TLS",
+        cell: (row) =>
+          row.tls ? (row.verified ? tag("good", "verified") : tag("warn", "any certificate")) : "no",
+      },
       { title: "Kept", cell: (row) => (row.origin === "file" ? "in the configuration" : "on the server") },
       {
         title: "",
         class: "nowrap",
         cell: (row) => [
-          h("button", { type: "button", class: "quiet", on: { click: () => void echo(row.name) } }, "Echo", unseen(row)),
+          h(
+            "button",
+            { type: "button", class: "quiet", on: { click: () => void echo(row.name) } },
+            "Echo",
+            unseen(row),
+          ),
           mayChange && row.editable
             ? [
-                h("button", { type: "button", class: "quiet", on: { click: () => void edit(row) } }, "Change", unseen(row)),
-                h("button", { type: "button", class: "quiet", on: { click: () => void remove(row.name) } }, "Delete", unseen(row)),
+                h(
+                  "button",
+                  { type: "button", class: "quiet", on: { click: () => void edit(row) } },
+                  "Change",
+                  unseen(row),
+                ),
+                h(
+                  "button",
+                  { type: "button", class: "quiet", on: { click: () => void remove(row.name) } },
+                  "Delete",
+                  unseen(row),
+                ),
               ]
             : null,
         ],
@@ -46,7 +69,14 @@ export function peersCard(mayChange) {
   }
   /** @param {string} name */
   async function remove(name) {
-    if (!(await confirmed("Delete a peer", `The peer ${name} is forgotten. Jobs that run against it fail.`, "Delete"))) return;
+    if (
+      !(await confirmed(
+        "Delete a peer",
+        `The peer ${name} is forgotten. Jobs that run against it fail.`,
+        "Delete",
+      ))
+    )
+      return;
     try {
       await request("DELETE", `/v1/peers/${encodeURIComponent(name)}`);
       toast("The peer is deleted.");
@@ -58,7 +88,9 @@ export function peersCard(mayChange) {
   void rows.start();
   return card("Peers", rows, {
     flush: true,
-    actions: mayChange ? h("button", { type: "button", on: { click: () => void edit() } }, icon("plus"), "Add a peer") : null,
+    actions: mayChange
+      ? h("button", { type: "button", on: { click: () => void edit() } }, icon("plus"), "Add a peer")
+      : null,
   });
 }
 
@@ -74,13 +106,42 @@ async function echo(name) {
 
 /** @param {any} [row] @returns {Promise<boolean>} whether something was written */
 async function peerDialog(row) {
-  const name = textField({ label: "Name", required: true, value: row?.name ?? "", disabled: row !== undefined, maxLength: 64, pattern: "[A-Za-z0-9][A-Za-z0-9_.\\-]*", hint: "Letters, digits, _ . -" });
+  const name = textField({
+    label: "Name",
+    required: true,
+    value: row?.name ?? "",
+    disabled: row !== undefined,
+    maxLength: 64,
+    pattern: "[A-Za-z0-9][A-Za-z0-9_.\\-]*",
+    hint: "Letters, digits, _ . -",
+  });
   const title = textField({ label: "AE title", required: true, value: row?.ae_title ?? "", maxLength: 16 });
   const host = textField({ label: "Host", required: true, value: row?.host ?? "" });
-  const port = textField({ label: "Port", type: "number", min: 1, max: 65535, required: true, value: String(row?.port ?? 104) });
-  const calling = textField({ label: "We call ourselves", value: row?.calling_ae_title ?? "", maxLength: 16, hint: "Calling AE title; empty: the server's own." });
-  const destination = textField({ label: "C-MOVE goes to", value: row?.move_destination ?? "", maxLength: 16, hint: "Our AE title as this peer knows it; empty: the server's own." });
-  const tls = selectField({ label: "TLS", choices: TLS, value: row?.tls ? (row.verified ? "verified" : "insecure") : "none" });
+  const port = textField({
+    label: "Port",
+    type: "number",
+    min: 1,
+    max: 65535,
+    required: true,
+    value: String(row?.port ?? 104),
+  });
+  const calling = textField({
+    label: "We call ourselves",
+    value: row?.calling_ae_title ?? "",
+    maxLength: 16,
+    hint: "Calling AE title; empty: the server's own.",
+  });
+  const destination = textField({
+    label: "C-MOVE goes to",
+    value: row?.move_destination ?? "",
+    maxLength: 16,
+    hint: "Our AE title as this peer knows it; empty: the server's own.",
+  });
+  const tls = selectField({
+    label: "TLS",
+    choices: TLS,
+    value: row?.tls ? (row.verified ? "verified" : "insecure") : "none",
+  });
   const problem = h("div");
   const fields = [name, title, host, port];
   const answer = await dialog({

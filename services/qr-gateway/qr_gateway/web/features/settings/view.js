@@ -11,7 +11,10 @@ class SettingsView extends View {
   show() {
     fill(
       this,
-      heading("Settings", "Your own stay in this browser. Peers and defaults are the server's, the same for everybody."),
+      heading(
+        "Settings",
+        "Your own stay in this browser. Peers and defaults are the server's, the same for everybody.",
+      ),
       personalCard(),
       peersCard(may("admin")),
       defaultsCard(may("admin")),

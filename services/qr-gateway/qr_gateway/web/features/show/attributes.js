@@ -24,8 +24,14 @@ export function attributesOf(uid) {
         const kept = matching(answer.attributes, filter.value.trim().toLowerCase());
         fill(
           place,
-          answer.cut ? message("warn", h("p", null, "Something is left out: the object is damaged, or very large.")) : null,
-          h("ul", null, kept.map((one) => item(one, filter.value.trim() !== ""))),
+          answer.cut
+            ? message("warn", h("p", null, "Something is left out: the object is damaged, or very large."))
+            : null,
+          h(
+            "ul",
+            null,
+            kept.map((one) => item(one, filter.value.trim() !== "")),
+          ),
         );
         place.removeAttribute("aria-busy");
       };
@@ -41,7 +47,8 @@ export function attributesOf(uid) {
 function matching(attributes, text) {
   if (text === "") return attributes;
   return attributes.flatMap((one) => {
-    if ([one.tag, one.keyword, one.name, ...one.values].some((part) => part.toLowerCase().includes(text))) return [one];
+    if ([one.tag, one.keyword, one.name, ...one.values].some((part) => part.toLowerCase().includes(text)))
+      return [one];
     const items = one.items.map((each) => matching(each, text)).filter((each) => each.length > 0);
     return items.length > 0 ? [{ ...one, items }] : [];
   });
@@ -49,7 +56,17 @@ function matching(attributes, text) {
 
 /** @param {Attribute} one @param {boolean} open @returns {HTMLElement} */
 function item(one, open) {
-  const name = [h("span", { class: "uid soft" }, one.tag), h("span", { class: "words" }, h("b", null, one.name || one.keyword || "private"), " ", h("small", null, one.vr), value(one))];
+  const name = [
+    h("span", { class: "uid soft" }, one.tag),
+    h(
+      "span",
+      { class: "words" },
+      h("b", null, one.name || one.keyword || "private"),
+      " ",
+      h("small", null, one.vr),
+      value(one),
+    ),
+  ];
   if (one.items.length === 0) return h("li", null, h("div", { class: "leaf" }, name));
   const below = h("ul");
   const details = h("details", null, h("summary", null, name), below);
@@ -58,7 +75,16 @@ function item(one, open) {
     fill(
       below,
       one.items.map((each, at) =>
-        h("li", null, h("div", { class: "leaf soft small" }, `Item ${at + 1} of ${one.items.length}`), h("ul", null, each.map((row) => item(row, open)))),
+        h(
+          "li",
+          null,
+          h("div", { class: "leaf soft small" }, `Item ${at + 1} of ${one.items.length}`),
+          h(
+            "ul",
+            null,
+            each.map((row) => item(row, open)),
+          ),
+        ),
       ),
     );
   };
@@ -74,7 +100,14 @@ function item(one, open) {
 
 /** @param {Attribute} one */
 function value(one) {
-  if (one.vr === "SQ") return h("small", null, ` ${one.items.length} item${one.items.length === 1 ? "" : "s"}`);
-  if (one.bulk) return h("small", null, ` ${one.length_bytes === null ? "" : bytes(one.length_bytes)}, not shown`);
-  return h("span", { class: "break" }, ` ${one.values.join(" \\ ")}`, one.truncated ? h("small", null, " …") : null);
+  if (one.vr === "SQ")
+    return h("small", null, ` ${one.items.length} item${one.items.length === 1 ? "" : "s"}`);
+  if (one.bulk)
+    return h("small", null, ` ${one.length_bytes === null ? "" : bytes(one.length_bytes)}, not shown`);
+  return h(
+    "span",
+    { class: "break" },
+    ` ${one.values.join(" \\ ")}`,
+    one.truncated ? h("small", null, " …") : null,
+  );
 }

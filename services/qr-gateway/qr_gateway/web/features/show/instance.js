@@ -17,7 +17,11 @@ const PICTURED = new Set(["image", "rt_image", "dose", "segmentation", "other"])
  * @param {string} uid SOP Instance UID
  */
 export async function showInstance(aside, uid) {
-  const inside = h("div", { class: "stack", "aria-busy": "true" }, h("p", { class: "soft", role: "status" }, "Reading…"));
+  const inside = h(
+    "div",
+    { class: "stack", "aria-busy": "true" },
+    h("p", { class: "soft", role: "status" }, "Reading…"),
+  );
   fill(aside, card("Details", inside));
   aside.scrollIntoView({ block: "nearest" });
   try {
@@ -50,20 +54,45 @@ export function showSeries(aside, tree, node, choose) {
     caption: "Instances of the series",
     columns: [
       { title: "#", number: true, cell: (row) => number(row.at) },
-      { title: "Instance", class: "break", cell: (row) => [row.label ? `${row.label} ` : "", h("span", { class: "uid" }, row.sop_instance_uid), row.conflict ? tag("warn", "several versions") : null] },
+      {
+        title: "Instance",
+        class: "break",
+        cell: (row) => [
+          row.label ? `${row.label} ` : "",
+          h("span", { class: "uid" }, row.sop_instance_uid),
+          row.conflict ? tag("warn", "several versions") : null,
+        ],
+      },
       {
         title: "",
-        cell: (row) => h("button", { type: "button", class: "quiet", on: { click: () => choose({ ...node, seriesUid: "", uid: row.sop_instance_uid }) } }, "Details", h("span", { class: "unseen" }, ` of instance ${row.at}`)),
+        cell: (row) =>
+          h(
+            "button",
+            {
+              type: "button",
+              class: "quiet",
+              on: { click: () => choose({ ...node, seriesUid: "", uid: row.sop_instance_uid }) },
+            },
+            "Details",
+            h("span", { class: "unseen" }, ` of instance ${row.at}`),
+          ),
       },
     ],
-    load: async (wanted) => pageOf(instances.map((/** @type {any} */ one, /** @type {number} */ at) => ({ ...one, at: at + 1 })), { ...wanted, limit: 25 }),
+    load: async (wanted) =>
+      pageOf(
+        instances.map((/** @type {any} */ one, /** @type {number} */ at) => ({ ...one, at: at + 1 })),
+        { ...wanted, limit: 25 },
+      ),
   });
   fill(
     aside,
     card(node.words, [
       middle ? picture(middle.sop_instance_uid) : null,
       h("p", { class: "soft small" }, node.more),
-      pair([["Series", h("span", { class: "uid" }, node.seriesUid)], ["Study", h("span", { class: "uid" }, node.studyUid)]]),
+      pair([
+        ["Series", h("span", { class: "uid" }, node.seriesUid)],
+        ["Study", h("span", { class: "uid" }, node.studyUid)],
+      ]),
       rows,
     ]),
   );
@@ -74,7 +103,10 @@ export function showSeries(aside, tree, node, choose) {
 /** @param {string} uid */
 function picture(uid) {
   const place = h("div", { class: "picture" }, h("p", null, "Drawing…"));
-  void download("GET", `/v1/instances/${uid}/thumbnail`, { query: { size: 480 }, headers: { Accept: "image/png" } }).then(
+  void download("GET", `/v1/instances/${uid}/thumbnail`, {
+    query: { size: 480 },
+    headers: { Accept: "image/png" },
+  }).then(
     ({ blob }) => {
       const url = URL.createObjectURL(blob);
       const image = h("img", { src: url, alt: "Small picture of the instance; not for diagnosis" });
@@ -114,9 +146,11 @@ function facts(uid, found, newest) {
 function references(outward, inward) {
   return [
     lazily(`References ${counted(outward.length, "instance or series", "instances or series")}`, () =>
-      list(outward.map((one) => [words(one.relation), one.uid, one.note]))),
+      list(outward.map((one) => [words(one.relation), one.uid, one.note])),
+    ),
     lazily(`Referenced by ${counted(inward.length, "instance")}`, () =>
-      list(inward.map((one) => [words(one.relation), one.sop_instance_uid, ""]))),
+      list(inward.map((one) => [words(one.relation), one.sop_instance_uid, ""])),
+    ),
   ];
 }
 
@@ -126,7 +160,9 @@ function list(rows) {
   return h(
     "ul",
     { class: "plain small" },
-    shown.map(([what, uid, note]) => h("li", null, what, " ", h("span", { class: "uid" }, uid), note ? ` ${note}` : "")),
+    shown.map(([what, uid, note]) =>
+      h("li", null, what, " ", h("span", { class: "uid" }, uid), note ? ` ${note}` : ""),
+    ),
     rows.length > shown.length ? h("li", null, `and ${number(rows.length - shown.length)} more`) : null,
   );
 }
@@ -143,6 +179,10 @@ function lazily(title, content) {
 
 /** @param {readonly (readonly [string, import("../../core/dom.js").Child])[]} rows */
 function pair(rows) {
-  const there = rows.filter(([, value]) => value instanceof Node ? value.textContent : value);
-  return h("dl", { class: "facts" }, there.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)]));
+  const there = rows.filter(([, value]) => (value instanceof Node ? value.textContent : value));
+  return h(
+    "dl",
+    { class: "facts" },
+    there.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)]),
+  );
 }

@@ -12,17 +12,21 @@ import { counted, date, number, words } from "../../core/format.js";
 
 /** @type {Record<string, string>} */
 const CODES = {
-  plan: "RP", structure_set: "RS", dose: "RD", rt_image: "RI", record: "RT", registration: "REG",
-  image: "IMG", segmentation: "SEG", other: "…",
+  plan: "RP",
+  structure_set: "RS",
+  dose: "RD",
+  rt_image: "RI",
+  record: "RT",
+  registration: "REG",
+  image: "IMG",
+  segmentation: "SEG",
+  other: "…",
 };
 
 /** @param {any} tree @returns {TreeNode[]} */
 export function nodesOf(tree) {
   const loose = unconnected(tree.unconnected);
-  return [
-    ...tree.plans.map(plan),
-    ...(loose.length > 0 ? [group("Not connected to any plan", loose)] : []),
-  ];
+  return [...tree.plans.map(plan), ...(loose.length > 0 ? [group("Not connected to any plan", loose)] : [])];
 }
 
 /**
@@ -43,13 +47,20 @@ export function dangling(nodes, way = []) {
 function plan(one) {
   const { details } = one.instance;
   const facts = [
-    words(details.intent).toLowerCase(), details.approval_status, date(details.date),
-    ...(details.fractions ?? []).filter(Boolean).map((/** @type {number} */ count) => counted(count, "fraction")),
+    words(details.intent).toLowerCase(),
+    details.approval_status,
+    date(details.date),
+    ...(details.fractions ?? [])
+      .filter(Boolean)
+      .map((/** @type {number} */ count) => counted(count, "fraction")),
     ...(details.prescriptions ?? []).map(prescription),
   ];
   return leaf(one.instance, `Plan ${details.label || "(no label)"}`, facts, [
     ...one.related_plans.map((/** @type {any} */ other) =>
-      leaf(other.instance, `Plan ${other.instance.details?.label ?? ""}`, [words(other.relationship).toLowerCase()])),
+      leaf(other.instance, `Plan ${other.instance.details?.label ?? ""}`, [
+        words(other.relationship).toLowerCase(),
+      ]),
+    ),
     ...one.structure_sets.map(structureSet),
     ...one.beams.map(beam),
     ...one.drrs.map((/** @type {any} */ image) => rtImage(image, "DRR of no beam")),
@@ -73,7 +84,11 @@ function prescription(one) {
 /** @param {any} one @returns {TreeNode} */
 function structureSet(one) {
   const details = one.instance.details ?? {};
-  const facts = [counted(details.number_of_rois ?? 0, "structure"), details.approval_status, date(details.date)];
+  const facts = [
+    counted(details.number_of_rois ?? 0, "structure"),
+    details.approval_status,
+    date(details.date),
+  ];
   return leaf(one.instance, `Structure set ${details.label || "(no label)"}`, facts, [
     ...one.image_series.map((/** @type {any} */ found) => series(found)),
     ...one.missing.map(gone),
@@ -84,7 +99,10 @@ function structureSet(one) {
 function beam(one) {
   const { beam: it } = one;
   const facts = [
-    words(it.delivery_type).toLowerCase(), it.technique.toLowerCase(), it.radiation_type.toLowerCase(), it.machine,
+    words(it.delivery_type).toLowerCase(),
+    it.technique.toLowerCase(),
+    it.radiation_type.toLowerCase(),
+    it.machine,
     it.number_of_control_points === null ? "" : counted(it.number_of_control_points, "control point"),
   ];
   return node("Beam", `Beam ${it.number ?? ""} ${it.name}`.trim(), facts, [
@@ -99,13 +117,19 @@ function beam(one) {
 function rtImage(instance, what) {
   const details = instance.details ?? {};
   const fraction = details.fraction_number ? `fraction ${details.fraction_number}` : "";
-  return leaf(instance, (details.label ?? "").startsWith(what) ? details.label : `${what} ${details.label ?? ""}`.trim(), [(details.image_type ?? []).join(" "), fraction, date(details.date)]);
+  return leaf(
+    instance,
+    (details.label ?? "").startsWith(what) ? details.label : `${what} ${details.label ?? ""}`.trim(),
+    [(details.image_type ?? []).join(" "), fraction, date(details.date)],
+  );
 }
 
 /** @param {any} one @returns {TreeNode} */
 function treated(one) {
   const details = one.instance.details ?? {};
-  const name = one.beam ? `Treated beam ${one.beam.number ?? ""} ${one.beam.name}`.trim() : "Treatment record";
+  const name = one.beam
+    ? `Treated beam ${one.beam.number ?? ""} ${one.beam.name}`.trim()
+    : "Treatment record";
   const fraction = one.beam?.fraction_number ? `fraction ${one.beam.fraction_number}` : "";
   return leaf(one.instance, name, [fraction, date(details.date)]);
 }
@@ -114,51 +138,85 @@ function treated(one) {
 function dose(one) {
   const details = one.instance.details ?? {};
   const beams = (details.beam_numbers ?? []).map((/** @type {number} */ found) => `beam ${found}`);
-  return leaf(one.instance, `Dose ${words(details.summation_type ?? "").toLowerCase()}`.trim(), [details.dose_type?.toLowerCase(), details.units, ...beams], one.missing.map(gone));
+  return leaf(
+    one.instance,
+    `Dose ${words(details.summation_type ?? "").toLowerCase()}`.trim(),
+    [details.dose_type?.toLowerCase(), details.units, ...beams],
+    one.missing.map(gone),
+  );
 }
 
 /** @param {any} one @returns {TreeNode} */
 function registration(one) {
   const details = one.instance.details ?? {};
-  return leaf(one.instance, `Registration ${details.label || details.description || ""}`.trim(), [date(details.date)], [
-    ...one.structure_sets.map(structureSet),
-    ...one.image_series.map((/** @type {any} */ found) => series(found)),
-    ...one.missing.map(gone),
-  ]);
+  return leaf(
+    one.instance,
+    `Registration ${details.label || details.description || ""}`.trim(),
+    [date(details.date)],
+    [
+      ...one.structure_sets.map(structureSet),
+      ...one.image_series.map((/** @type {any} */ found) => series(found)),
+      ...one.missing.map(gone),
+    ],
+  );
 }
 
 /** @param {any} one @param {string} [what] @returns {TreeNode} */
 function series(one, what = "") {
   const facts = [
-    counted(one.number_of_instances, "instance"), date(one.date),
+    counted(one.number_of_instances, "instance"),
+    date(one.date),
     one.by_frame ? "not referenced: it shares the frame of reference" : "",
     one.number_referenced > 0 ? `${number(one.number_referenced)} referenced one by one` : "",
-    one.conflicts > 0 ? counted(one.conflicts, "instance with several versions", "instances with several versions") : "",
+    one.conflicts > 0
+      ? counted(one.conflicts, "instance with several versions", "instances with several versions")
+      : "",
   ];
-  const missing = one.missing_uids.map((/** @type {string} */ uid) =>
-    ({ ...node("?", "Referenced image is not here", []), uid, gone: true }));
+  const missing = one.missing_uids.map((/** @type {string} */ uid) => ({
+    ...node("?", "Referenced image is not here", []),
+    uid,
+    gone: true,
+  }));
   const there = one.number_of_instances > 0;
-  const found = node(one.modality || "IMG", `${what}${one.modality} series ${one.description}`.trim(), facts, missing);
-  if (!there) return { ...found, words: `${found.words} is not here`, gone: missing.length === 0, uid: one.series_instance_uid };
+  const found = node(
+    one.modality || "IMG",
+    `${what}${one.modality} series ${one.description}`.trim(),
+    facts,
+    missing,
+  );
+  if (!there)
+    return {
+      ...found,
+      words: `${found.words} is not here`,
+      gone: missing.length === 0,
+      uid: one.series_instance_uid,
+    };
   return { ...found, seriesUid: one.series_instance_uid, studyUid: one.study_instance_uid };
 }
 
 /** @param {any} one @returns {TreeNode} */
 function gone(one) {
   const level = one.level === "instance" ? "" : ` ${one.level}`;
-  const found = node(CODES[one.kind] ?? "?", `${capital(words(one.kind))}${level} is not here`, [words(one.relation), one.note]);
+  const found = node(CODES[one.kind] ?? "?", `${capital(words(one.kind))}${level} is not here`, [
+    words(one.relation),
+    one.note,
+  ]);
   return { ...found, uid: one.uid, gone: true };
 }
 
 /** @param {any} one @returns {TreeNode[]} */
 function unconnected(one) {
-  const seriesOf = (/** @type {any[]} */ found, /** @type {string} */ what = "") => found.map((each) => series(each, what));
+  const seriesOf = (/** @type {any[]} */ found, /** @type {string} */ what = "") =>
+    found.map((each) => series(each, what));
   return [
     ...one.structure_sets.map(structureSet),
     ...one.doses.map(dose),
     ...one.registrations.map(registration),
-    ...seriesOf(one.rt_images), ...seriesOf(one.records), ...seriesOf(one.cone_beams, "Cone-beam "),
-    ...seriesOf(one.images), ...seriesOf(one.others),
+    ...seriesOf(one.rt_images),
+    ...seriesOf(one.records),
+    ...seriesOf(one.cone_beams, "Cone-beam "),
+    ...seriesOf(one.images),
+    ...seriesOf(one.others),
   ];
 }
 
@@ -175,7 +233,15 @@ function leaf(instance, text, facts, children = []) {
 
 /** @param {string} code @param {string} text @param {unknown[]} facts @param {TreeNode[]} [children] @returns {TreeNode} */
 function node(code, text, facts, children = []) {
-  return { code, words: text, more: facts.filter(Boolean).join(" · "), uid: "", gone: false, conflict: false, children };
+  return {
+    code,
+    words: text,
+    more: facts.filter(Boolean).join(" · "),
+    uid: "",
+    gone: false,
+    conflict: false,
+    children,
+  };
 }
 
 /** @param {string} text */

@@ -28,12 +28,21 @@ class ShowView extends View {
       caption: "Patients",
       sort: "patient_id",
       columns: [
-        { title: "Patient ID", sort: "patient_id", class: "break", cell: (row) => h("a", { href: link("/show", { patient_id: row.patient_id }) }, row.patient_id || "(no ID)") },
+        {
+          title: "Patient ID",
+          sort: "patient_id",
+          class: "break",
+          cell: (row) =>
+            h("a", { href: link("/show", { patient_id: row.patient_id }) }, row.patient_id || "(no ID)"),
+        },
         { title: "Name", sort: "patient_name", class: "break", cell: (row) => personName(row.patient_name) },
         { title: "Plans", number: true, cell: (row) => row.number_of_plans },
         { title: "Instances", number: true, cell: (row) => row.number_of_instances },
       ],
-      empty: { title: "No patient found", text: "The index has no patient with such an ID. Retrieve one under Export first." },
+      empty: {
+        title: "No patient found",
+        text: "The index has no patient with such an ID. Retrieve one under Export first.",
+      },
       load: async (wanted, signal) => {
         const answer = await get("/v1/patients", { ...wanted, id: id.value.trim() }, signal);
         return { rows: answer.patients, next: answer.next, total: answer.total };
@@ -53,17 +62,42 @@ class ShowView extends View {
 
   /** @param {string} patientId @param {string} uid */
   async #patient(patientId, uid) {
-    const trunk = h("div", { class: "inside", "aria-busy": "true" }, h("p", { class: "soft", role: "status" }, "Reading the tree…"));
-    const aside = h("div", { class: "aside stack" }, card("Details", empty("Nothing chosen", "Choose an instance of the tree to see its picture, its references and its attributes."), { flush: true }));
+    const trunk = h(
+      "div",
+      { class: "inside", "aria-busy": "true" },
+      h("p", { class: "soft", role: "status" }, "Reading the tree…"),
+    );
+    const aside = h(
+      "div",
+      { class: "aside stack" },
+      card(
+        "Details",
+        empty(
+          "Nothing chosen",
+          "Choose an instance of the tree to see its picture, its references and its attributes.",
+        ),
+        { flush: true },
+      ),
+    );
     fill(
       this,
       heading(
         `Patient ${patientId || "(no ID)"}`,
         "Plans first, then what no plan is connected with. What is referenced and not here is marked.",
         h("button", { type: "button", on: { click: () => go("/show") } }, icon("left"), "Other patient"),
-        h("button", { type: "button", on: { click: () => go("/search", { patient_id: patientId }) } }, icon("find"), "Search in it"),
+        h(
+          "button",
+          { type: "button", on: { click: () => go("/search", { patient_id: patientId }) } },
+          icon("find"),
+          "Search in it",
+        ),
       ),
-      h("div", { class: "two" }, h("section", { class: "card", "aria-label": "Reference tree" }, trunk), aside),
+      h(
+        "div",
+        { class: "two" },
+        h("section", { class: "card", "aria-label": "Reference tree" }, trunk),
+        aside,
+      ),
     );
     try {
       const tree = await this.#tree(patientId);
@@ -77,7 +111,11 @@ class ShowView extends View {
   /** @param {string} patientId */
   #tree(patientId) {
     // an empty ID is one, too: it has to stay in the address
-    return get(`/v1/trees?${new URLSearchParams({ patient_id: patientId, format: "json" })}`, undefined, this.leaving);
+    return get(
+      `/v1/trees?${new URLSearchParams({ patient_id: patientId, format: "json" })}`,
+      undefined,
+      this.leaving,
+    );
   }
 
   /** @param {any} tree @param {HTMLElement} trunk @param {HTMLElement} aside @param {string} uid */
@@ -91,7 +129,13 @@ class ShowView extends View {
       h(
         "p",
         { class: "soft" },
-        [personName(tree.patient_name), counted(tree.plans.length, "plan"), counted(tree.number_of_instances, "instance")].filter(Boolean).join(" · "),
+        [
+          personName(tree.patient_name),
+          counted(tree.plans.length, "plan"),
+          counted(tree.number_of_instances, "instance"),
+        ]
+          .filter(Boolean)
+          .join(" · "),
       ),
       lost.length === 0 ? null : lostList(lost),
       treeOf(nodes, choose, uid),
@@ -112,8 +156,12 @@ function lostList(lost) {
       h(
         "ul",
         { class: "plain small" },
-        shown.map(({ node, way }) => h("li", null, [...way, node.words].join(" › "), " ", h("span", { class: "uid soft" }, node.uid))),
-        lost.length > shown.length ? h("li", null, `and ${lost.length - shown.length} more, marked in the tree`) : null,
+        shown.map(({ node, way }) =>
+          h("li", null, [...way, node.words].join(" › "), " ", h("span", { class: "uid soft" }, node.uid)),
+        ),
+        lost.length > shown.length
+          ? h("li", null, `and ${lost.length - shown.length} more, marked in the tree`)
+          : null,
       ),
     ),
   );

@@ -58,7 +58,13 @@ class SignInView extends View {
       hint: "It stays in this tab's memory and is forgotten when you close or reload it.",
     });
     const problem = h("div");
-    const form = h("form", { class: "stack", novalidate: true }, field, problem, h("button", { class: "primary" }, "Sign in"));
+    const form = h(
+      "form",
+      { class: "stack", novalidate: true },
+      field,
+      problem,
+      h("button", { class: "primary" }, "Sign in"),
+    );
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       if (!field.check()) return field.control.focus();
