@@ -204,7 +204,7 @@ async def export_world(
             )
         )
         if given.running:
-            await stack.enter_async_context(_working(exporter))
+            await stack.enter_async_context(working(exporter))
         app = make_app(
             "indexer",
             "1",
@@ -233,7 +233,7 @@ async def export_world(
 
 
 @asynccontextmanager
-async def _working(exporter: Exporter) -> AsyncIterator[None]:
+async def working(exporter: Exporter) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         group.create_task(exporter.run())
         try:

@@ -23,7 +23,7 @@ from dicomio.peer_book import BUCKET as PEERS_BUCKET
 from dicomio.peer_book import PeerBook
 from dicomio.peers import Peers, PeerSettings
 from tests import factories
-from tests.export_world import PEER, UIDS, ExportWorld, Given, export_world
+from tests.export_world import PEER, UIDS, ExportWorld, Given, export_world, working
 from tests.indexer_world import eventually, published
 
 PATIENT = factories.small_patient(patient_id="ORIGINAL-77", plans=2)
@@ -378,6 +378,21 @@ async def test_before_its_end_an_export_has_no_content(tmp_path: Path) -> None:
             await world.ask("GET", f"/v1/exports/{job_id}/{what}", status=404)
         cancelled = await world.ask("POST", f"/v1/exports/{job_id}/cancel", status=202)
         assert cancelled["state"] == "cancelled"
+
+
+async def test_what_a_dead_replica_left_of_a_cancelled_export_is_removed(tmp_path: Path) -> None:
+    async with export_world(tmp_path, PATIENT.datasets, Given(running=False)) as world:
+        job_id = await world.order({"patient": "ORIGINAL-77"})
+        neighbour = f"exports/default/{'f' * 32}/RP.1.2.dcm"
+        for key in (f"exports/default/{job_id}/RP.1.2.dcm", neighbour):
+            world.exports.put(key, [b"x"])
+        await world.ask("POST", f"/v1/exports/{job_id}/cancel", status=202)
+
+        async with working(world.exporter):
+            [event] = await published(world.bus, ExportFailed, 1)
+
+        assert event.data["job_id"] == job_id
+        assert list(world.objects()) == [neighbour]
 
 
 # ── to a peer ───────────────────────────────────────────────────────────────────────────────

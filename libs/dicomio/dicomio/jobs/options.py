@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -11,6 +12,10 @@ from dicomcore.audit import Act
 from dicomio.jobs.attempt import Pace
 from dicomio.jobs.audit import no_audit
 from dicomio.tracing import NO_TRACER, Tracer
+
+
+def _nothing_left(_job_id: str, _request: Any) -> None:
+    """Leave everything as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,9 @@ class WorkerOptions:
     """How long a job that has ended can be asked about."""
     record: Callable[[Act], None] = no_audit
     """Takes what the audit trail is told; returns at once."""
+    clear: Callable[[str, Any], None] = _nothing_left
+    """Removes what attempts may have left of a job, by ID and request, that ended without a report; in a
+    thread of the bridge, before the end is announced, perhaps more than once."""
     tracer: Tracer = NO_TRACER
 
 

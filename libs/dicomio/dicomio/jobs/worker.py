@@ -221,6 +221,8 @@ class Worker(Generic[Q, R]):
         """Publish how a job ended, once or again."""
         if job.announced:
             return
+        if job.report is None:
+            await self._bridge.run(self._options.clear, job.job_id, job.request)
         await announce_end(self._bus, self._records.kind, job)
         await self._claims.announced(job.job_id)
         self._options.record(act_of_end(self._records.kind, job))

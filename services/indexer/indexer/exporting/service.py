@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from dicomcore.deident.uid_map import KeyedMap
 from dicomcore.errors import KeyValueUnavailable, NotFound
+from dicomcore.export import MANIFEST_NAME
 from dicomcore.ports import EventBus, IndexDb, KeyValue, ObjectStore, Pacs
 from dicomio import pacs
 from dicomio.bridge import Bridge
@@ -26,7 +27,7 @@ from dicomio.jobs.worker import Worker
 from dicomio.peer_book import PeerBook
 from dicomio.peers import Peers, PeerSettings
 from indexer.exporting.downloads import Downloads
-from indexer.exporting.executor import ExportParts, Way, export
+from indexer.exporting.executor import ExportParts, Way, export, prefix_of
 from indexer.exporting.kind import EXPORT, SERVICE
 from indexer.exporting.maps import PLAIN, MapSink, NoMaps, PlainMaps
 from indexer.exporting.model import ExportReport, ExportRequest, Selection
@@ -109,7 +110,7 @@ class Exporter:
             records,
             self._work,
             self._export,
-            options=replace(parts.options, jobs_per_peer=jobs),
+            options=replace(parts.options, jobs_per_peer=jobs, clear=self._remove),
             metrics=Metrics(parts.registry, EXPORT.name),
         )
 
@@ -167,6 +168,13 @@ class Exporter:
             ),
             hooks,
         )
+
+    def _remove(self, job_id: str, request: ExportRequest) -> None:
+        """Remove what a replica that died has written of an export that is none."""
+        prefix = prefix_of(request, job_id)
+        self._parts.exports.delete(prefix + MANIFEST_NAME)  # first: then it is no export any more
+        for stat in list(self._parts.exports.list(prefix)):
+            self._parts.exports.delete(stat.key)
 
     def _resolve(self, selection: Selection) -> Resolved:
         return self._work.call(resolve(self._parts.index, selection), RESOLVE_TIMEOUT_S)
