@@ -34,6 +34,7 @@ INDEXER_PATHS = tuple(
     for name in (
         "exports",
         "instances",
+        "keywords",
         "patients",
         "plans",
         "reindex",

@@ -28,7 +28,8 @@ export function treeOf(nodes, choose, uid) {
 /** @param {TreeNode} node @param {Choose} choose @param {boolean} open @param {string} uid @returns {HTMLElement} */
 function item(node, choose, open, uid) {
   const cls = node.gone ? "leaf gone-line" : "leaf";
-  if (node.children.length === 0) return h("li", null, h("div", { class: cls }, words(node), look(node, choose)));
+  if (node.children.length === 0)
+    return h("li", null, h("div", { class: cls }, words(node), look(node, choose)));
   const below = h("ul", { id: uniqueId("branch"), hidden: true });
   const wanted = (/** @type {TreeNode} */ child) =>
     holds(child, (one) => one.gone || (uid !== "" && one.uid === uid));
