@@ -21,6 +21,8 @@ Array = npt.NDArray[np.generic]
 _MAX_FRAMES = 1_000_000
 _KINDS = {8: "1", 16: "2", 32: "4"}
 _COLOUR = 3
+_JP2 = b"\0\0\0\x0cjP  "
+_SOC_SIZ = b"\xff\x4f\xff\x51"
 
 
 def middle_frame(pixels: Pixels, stored: StoredPixels) -> tuple[Array, int]:
@@ -120,7 +122,7 @@ def _decompressed(
     syntax = getattr(header.file_meta, "TransferSyntaxUID", None)
     if syntax is None or not syntax.is_encapsulated:
         raise Unreadable("compressed pixel data, and no transfer syntax that says how")
-    frame = get_frame(stored.rest(pixels.start), index, number_of_frames=frames)
+    frame = _codestream(get_frame(stored.rest(pixels.start), index, number_of_frames=frames))
     if syntax != RLELossless:
         # what the codec says may be gigabytes, whatever Rows and Columns are
         with Image.open(io.BytesIO(frame)) as image:
@@ -135,6 +137,19 @@ def _decompressed(
     single["PixelData"].is_undefined_length = True
     array: Array = pixel_array(single)
     return array
+
+
+def _codestream(frame: bytes) -> bytes:
+    """Return a JPEG 2000 frame without the file format around it, which it should not have (PS3.5 A.4.4).
+
+    pydicom would look for it for ever, where a damaged box has no length.
+    """
+    if not frame.startswith(_JP2):
+        return frame
+    start = frame.find(_SOC_SIZ)
+    if start < 0:
+        raise Unreadable("no JPEG 2000 codestream in its file format")
+    return frame[start:]
 
 
 def _in_colours(array: Array, header: Dataset) -> Array:

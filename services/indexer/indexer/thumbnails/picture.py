@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 from pydicom import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from dicomcore.errors import DicomToolsError, Rejected, Unreadable
 from dicomcore.ports import ObjectStore
@@ -36,8 +37,11 @@ _FAULTS = (
     RecursionError,
     MemoryError,
     OSError,
+    SyntaxError,  # Pillow's word for a damaged file
     struct.error,
     zlib.error,
+    BytesLengthException,
+    InvalidDicomError,
     Image.DecompressionBombError,
 )
 
