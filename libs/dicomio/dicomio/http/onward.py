@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -220,9 +221,8 @@ async def _events(
     try:
         while not stopping.done() and _is_there(request):
             upcoming = upcoming or asyncio.ensure_future(answer.content.readany())
-            await asyncio.wait(
-                {upcoming, stopping}, timeout=_LEFT_CHECK_S, return_when=asyncio.FIRST_COMPLETED
-            )
+            either: set[asyncio.Future[Any]] = {upcoming, stopping}
+            await asyncio.wait(either, timeout=_LEFT_CHECK_S, return_when=asyncio.FIRST_COMPLETED)
             if upcoming.done():
                 done, upcoming = upcoming, None
                 piece = done.result()
