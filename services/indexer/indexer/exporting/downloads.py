@@ -21,6 +21,8 @@ from indexer.exporting.views import ExportItem, ExportItemPage, item_of
 log = structlog.get_logger(__name__)
 
 _MANIFESTS_KEPT = 4
+_LARGEST_KEPT = 20_000
+"""Files of a manifest that is kept in memory for who pages through it; a larger one is read each time."""
 ZIP_TYPE = "application/zip"
 _END = b""
 
@@ -44,6 +46,8 @@ class Downloads:
                 known = await self._bridge.run(read_manifest, self._store, prefix)
             except NotFound:
                 raise NotFound("the export has no manifest, or none yet") from None
+            if len(known.instances) > _LARGEST_KEPT:
+                return known
             while len(self._manifests) >= _MANIFESTS_KEPT:
                 self._manifests.pop(next(iter(self._manifests)), None)
             self._manifests[prefix] = known
