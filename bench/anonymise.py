@@ -45,7 +45,7 @@ from dicomcore.deident import (
     parse_options,
     shipped_profile,
 )
-from dicomio.byte_scan import rules_out
+from dicomio.byte_scan import TextsRuledOut
 
 OPTIONS = parse_options(["CleanDesc", "RetainDeviceIdent"])
 PATIENT_ID = "DEMO-1"
@@ -147,7 +147,7 @@ def deidentifier(objects: Iterator[bytes] | Sequence[bytes]) -> tuple[Deidentifi
     known = collect_identifiers(objects, OPTIONS)
     profile = shipped_profile("AriaSecurityProfile")
     engine = Deidentifier(profile, OPTIONS, b"k" * 32, PatientIdentity(PATIENT_ID), known)
-    return engine, Verifier(known, rules_out)
+    return engine, Verifier(known, TextsRuledOut)
 
 
 def anonymise(sources: Sequence[Path], out: Path, *, verified: bool = False) -> None:

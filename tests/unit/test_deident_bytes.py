@@ -13,15 +13,15 @@ from dicomcore.deident import (
     Deidentifier,
     Fault,
     KnownIdentifiers,
+    MakeRulesOut,
     PatientIdentity,
-    RulesOut,
     Verifier,
     collect_identifiers,
     parse_options,
     shipped_profile,
 )
 from dicomcore.deident.byte_finder import LARGE, ByteFinder
-from dicomio.byte_scan import rules_out
+from dicomio.byte_scan import TextsRuledOut
 from tests import factories
 
 NAMES = frozenset(("zyxwort", "jansé", "smith", "kim"))
@@ -30,7 +30,7 @@ KNOWN = KnownIdentifiers(names=NAMES, ids=IDS)
 FOUND = ("zyxwort", "jansé", "smith", "mrn-445566", "87654321")
 """The others are too short: they stand by chance in megabytes of pixels."""
 CODECS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
-WAYS = pytest.mark.parametrize("fast", [None, rules_out], ids=["pure", "vector"])
+WAYS = pytest.mark.parametrize("fast", [None, TextsRuledOut], ids=["pure", "vector"])
 
 
 def noise(kind: str, size: int, rng: random.Random) -> bytes:
@@ -59,7 +59,7 @@ KINDS = (
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [40, LARGE - 2, 3 * LARGE, 9 * LARGE + 1])
 def test_every_identifier_is_found_in_every_encoding_and_at_every_offset(
-    kind: str, size: int, fast: RulesOut | None
+    kind: str, size: int, fast: MakeRulesOut | None
 ) -> None:
     finder = ByteFinder(KNOWN, fast)
     rng = random.Random(kind + str(size))
@@ -82,7 +82,7 @@ def test_every_identifier_is_found_in_every_encoding_and_at_every_offset(
 
 
 @WAYS
-def test_only_what_is_between_the_offsets_counts(fast: RulesOut | None) -> None:
+def test_only_what_is_between_the_offsets_counts(fast: MakeRulesOut | None) -> None:
     finder = ByteFinder(KNOWN, fast)
     body = b"\1" * 8 + b"Zyxwort" + bytes(LARGE * 3) + "SMITH".encode("utf-16-le") + b"\1" * 8
 
@@ -93,19 +93,19 @@ def test_only_what_is_between_the_offsets_counts(fast: RulesOut | None) -> None:
 
 
 @WAYS
-def test_short_names_and_numbers_are_left_to_the_search_of_text(fast: RulesOut | None) -> None:
+def test_short_names_and_numbers_are_left_to_the_search_of_text(fast: MakeRulesOut | None) -> None:
     finder = ByteFinder(KNOWN, fast)
 
     assert not finder.contains(b"kim 12345 ab-12 " * LARGE)
 
 
 @WAYS
-def test_nothing_is_found_where_nothing_is_known(fast: RulesOut | None) -> None:
+def test_nothing_is_found_where_nothing_is_known(fast: MakeRulesOut | None) -> None:
     assert not ByteFinder(KnownIdentifiers(), fast).contains(b"Zyxwort" * LARGE)
 
 
 @WAYS
-def test_a_name_that_latin_1_cannot_spell_is_found_too(fast: RulesOut | None) -> None:
+def test_a_name_that_latin_1_cannot_spell_is_found_too(fast: MakeRulesOut | None) -> None:
     finder = ByteFinder(KnownIdentifiers(names=frozenset(("łukasiewicz", "smith"))), fast)
     for text in ("Łukasiewicz", "SMITH"):
         for codec in ("utf-8", "utf-16-le", "utf-16-be"):
@@ -123,7 +123,7 @@ def test_fast_and_slow_agree_with_a_search_for_each(parts: list[bytes], offset: 
 
     expected = any(re.search(re.escape(needle), value.lower()) for needle in needles)
 
-    for fast in (None, rules_out):
+    for fast in (None, TextsRuledOut):
         finder = ByteFinder(KnownIdentifiers(names=frozenset(("smith",))), fast)
         found = finder.contains(value)
         assert found == expected
@@ -157,7 +157,7 @@ def test_a_label_in_another_encoding_than_its_own_loses_the_name_too(
     assert secret in original
     assert secret not in output
     assert "Zyxwort".encode(codec) not in output
-    assert Verifier(known, rules_out).findings(original, output) == []
+    assert Verifier(known, TextsRuledOut).findings(original, output) == []
 
 
 @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-8", "latin-1"])
@@ -179,7 +179,7 @@ def test_the_verification_finds_a_label_in_another_encoding_than_its_own(codec: 
     output = engine.apply(original).to_bytes()
     leaking = output.replace(b"Q" * len(secret), secret)
 
-    verifier = Verifier(KnownIdentifiers(names=NAMES), rules_out)
+    verifier = Verifier(KnownIdentifiers(names=NAMES), TextsRuledOut)
 
     assert verifier.findings(original, output) == []
     assert [finding.fault for finding in verifier.findings(original, leaking)] == [Fault.IDENTIFIER]

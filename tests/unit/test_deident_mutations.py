@@ -24,7 +24,7 @@ from dicomcore.deident import (
     shipped_profile,
 )
 from dicomcore.errors import Rejected
-from dicomio.byte_scan import rules_out
+from dicomio.byte_scan import TextsRuledOut
 from tests import factories
 from tests.unit import dicom_bytes
 
@@ -107,7 +107,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
 def test_three_thousand_mutated_objects_are_refused_or_clean(batch: int) -> None:
     rng = random.Random(batch)
     options = parse_options(OPTIONS)
-    verifier = Verifier(known(), rules_out)
+    verifier = Verifier(known(), TextsRuledOut)
     deidentifier = Deidentifier(
         shipped_profile("AriaSecurityProfile"),
         options,

@@ -1,6 +1,6 @@
 """De-identification by PS3.15 Annex E: table-driven, keyed, verified."""
 
-from dicomcore.deident.byte_finder import RulesOut
+from dicomcore.deident.byte_finder import MakeRulesOut, RulesOut
 from dicomcore.deident.encrypted import Seal, Unseal, recovered
 from dicomcore.deident.engine import DeidentifiedObject, Deidentifier
 from dicomcore.deident.identifiers import (
@@ -23,6 +23,7 @@ __all__ = [
     "Finding",
     "IdentifierCollector",
     "KnownIdentifiers",
+    "MakeRulesOut",
     "Option",
     "Options",
     "PatientIdentity",

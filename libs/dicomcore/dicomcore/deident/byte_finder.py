@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from dicomcore.deident.identifiers import KnownIdentifiers
 
@@ -13,12 +13,11 @@ MIN_DIGITS = 8
 """Of an identifier that is a number only."""
 LARGE = 1 << 12
 """Bytes from which it pays to look at every other byte first."""
-RulesOut = Callable[[bytes, int, int, bytes, int], bool]
-"""Whether it is certain that there is no text between two offsets of some bytes, by fast means.
-
-Given the bytes, the offsets, the bytes that a text can have, and the least letters of a text; a text
-may have a zero byte before or after each letter (UTF-16). False says nothing.
-"""
+RulesOut = Callable[[bytes, int, int], bool]
+"""Whether it is certain that none of some texts is between two offsets of some bytes, by fast means;
+False says nothing."""
+MakeRulesOut = Callable[[Sequence[bytes]], RulesOut]
+"""Prepares that for texts of `MIN_BYTES` or more, as encoded, ASCII letters small."""
 _MAX_CHANCES = 64
 """Places that are looked at one by one; where there are more, all bytes are searched."""
 _RUN = b"a"
@@ -36,18 +35,18 @@ class ByteFinder:
     """
 
     __slots__ = (
-        *("_alternating", "_half", "_letters", "_of_texts", "_pattern", "_rules_out", "_run"),
+        *("_alternating", "_half", "_letters", "_pattern", "_rules_out", "_run"),
         *("_table", "_zeros"),
     )
 
-    def __init__(self, known: KnownIdentifiers, rules_out: RulesOut | None = None) -> None:
+    def __init__(self, known: KnownIdentifiers, rules_out: MakeRulesOut | None = None) -> None:
         texts = _spellings(known)
         bytewise = [n for text in texts for codec in _BYTEWISE for n in _encoded(text, codec)]
         wide = [needle for text in texts for needle in _wide(text)]
-        self._pattern = _compiled((*bytewise, *wide))
+        needles = sorted({*bytewise, *wide})
+        self._pattern = _compiled(needles)
+        self._rules_out = None if rules_out is None else rules_out(needles)
         letters = {letter for needle in bytewise for letter in needle.lower() + needle.upper()}
-        self._of_texts = bytes(sorted(letters))
-        self._rules_out = rules_out
         self._table = bytes(_class_of(byte, letters) for byte in range(256))
         shortest = min(map(len, texts), default=MIN_BYTES)
         # in UTF-16, every other byte of what Latin-1 can spell is zero; of the rest, any byte may come
@@ -66,10 +65,13 @@ class ByteFinder:
         stop = len(data) if stop is None else stop
         if self._pattern is None or stop - start < MIN_BYTES:
             return False
-        possible = self._possible if stop - start < LARGE else self._possible_in_large
-        if self._run and not possible(data, start, stop):
-            return False
-        return self._pattern.search(data[start:stop].lower()) is not None
+        if stop - start < LARGE:
+            possible = not self._run or self._possible(data, start, stop)
+        elif self._rules_out is not None:
+            possible = not self._rules_out(data, start, stop)
+        else:
+            possible = not self._run or self._possible_in_large(data, start, stop)
+        return possible and self._pattern.search(data[start:stop].lower()) is not None
 
     def _possible(self, data: bytes, start: int, stop: int) -> bool:
         """Return whether there is a run of letters, or of letters with zeros between."""
@@ -78,10 +80,6 @@ class ByteFinder:
 
     def _possible_in_large(self, data: bytes, start: int, stop: int) -> bool:
         """Return the same, or True where that would be more to find out."""
-        if self._rules_out is not None and self._rules_out(
-            data, start, stop, self._of_texts, len(self._letters)
-        ):
-            return False
         odd = data[start + 1 : stop : 2].translate(self._table)
         # every other byte of a run is a letter, too; memchr first, which is quicker by far
         if _RUN in odd and self._half in odd:
@@ -145,5 +143,5 @@ def _class_of(byte: int, letters: set[int]) -> int:
 
 
 def _compiled(needles: Iterable[bytes]) -> re.Pattern[bytes] | None:
-    patterns = sorted(map(re.escape, set(needles)))
+    patterns = [re.escape(needle) for needle in needles]
     return re.compile(b"|".join(patterns)) if patterns else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from dicomcore.deident.byte_finder import MIN_BYTES, ByteFinder, RulesOut
+from dicomcore.deident.byte_finder import MIN_BYTES, ByteFinder, MakeRulesOut
 from dicomcore.deident.elements import Path, Seen, walk
 from dicomcore.deident.encoded import Encoded, open_encoded
 from dicomcore.deident.encrypted import ENCRYPTED_CONTENT, is_enveloped
@@ -72,10 +72,10 @@ class Verifier:
     known
         As `collect_identifiers` found it, under the same options.
     rules_out
-        A quicker proof that pixels spell nothing; only what it leaves open is searched.
+        Makes a quicker proof that none of some texts is among pixels; what it leaves open is searched.
     """
 
-    def __init__(self, known: KnownIdentifiers, rules_out: RulesOut | None = None) -> None:
+    def __init__(self, known: KnownIdentifiers, rules_out: MakeRulesOut | None = None) -> None:
         self._known = known
         self._finder = Finder(known)
         self._bytes = ByteFinder(known, rules_out)

@@ -28,7 +28,7 @@ from dicomcore.header import read_header
 from dicomcore.keys import parse_object_key
 from dicomcore.model import InstanceHeader
 from dicomcore.ports import ObjectStore
-from dicomio.byte_scan import rules_out
+from dicomio.byte_scan import TextsRuledOut
 from dicomio.exporting.anonymisation import Anonymization
 from dicomio.exporting.pieces import Piece, read_object
 from dicomio.jobs.states import State
@@ -156,7 +156,7 @@ class Prover:
         self._engine = Deidentifier(
             how.profile, how.options, how.key, self._identity, self.known, seal=how.seal
         )
-        self._verifier = Verifier(self.known, rules_out)
+        self._verifier = Verifier(self.known, TextsRuledOut)
 
     def _process(self, file: ExportFile, staged: Path) -> Proven:
         """Return one object, anonymised, written, read again and compared.
