@@ -6,6 +6,9 @@ processor time of the receiver, its children included, per GB received. The obje
 measured with the same bytes from four threads. Then C-GET of the same slices out of Orthanc, and the
 time from the first C-STORE to the last instance that can be found.
 
+Nothing that was written is deleted before the end (20 GB): a file system without a journal looks at each
+inode that was freed a minute ago before it gives out a new one, and who comes next would pay for it.
+
 DCMTK, and Orthanc which is built on it, leave Nagle's algorithm on: against a receiver that delays its
 acknowledgements each instance then costs 40 ms. It is off for everybody (TCP_NODELAY=1), so that work is
 measured. Needs DCMTK and Orthanc.
@@ -180,15 +183,33 @@ def python_receiver(kind: str, bench: Bench, folder: Path) -> Iterator[Receiving
             process.stdout.close()
 
 
+@contextmanager
+def service(processes: int, bench: Bench, folder: Path) -> Iterator[Receiving]:
+    """The service store-scp as it is deployed, in one process or several."""
+    with Trio.on(bench.weed, bench.nats.url, "", folder) as trio:
+        warm(trio.store)
+        trio.environments[STORE_SCP]["STORE_SCP_PROCESSES"] = str(processes)
+        trio.start(STORE_SCP)
+        asyncio.run(trio.until_ready(STORE_SCP))
+        while (folder / f"{STORE_SCP}.log").read_text().count("scp_started") < processes:
+            time.sleep(0.1)
+        yield Receiving(trio.dicom_port, [psutil.Process(trio.processes[STORE_SCP].pid)])
+
+
 def warm_bucket(bench: Bench) -> S3Options:
-    """Return a new bucket that has its volumes: the server makes them at the first writes."""
+    """Return a new bucket that has its volumes."""
     options = bench.weed.options(f"bench-{os.urandom(6).hex()}")
     store = S3Store(options)
     store.ensure_bucket()
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda n: store.put(f"warm/{n}", [os.urandom(500_000)]), range(32)))
+    warm(store)
     store.close()
     return options
+
+
+def warm(store: S3Store) -> None:
+    """Write a little: the server makes the volumes of a bucket at the first writes."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: store.put(f"warm/{n}", [os.urandom(500_000)]), range(32)))
 
 
 @contextmanager
@@ -233,6 +254,8 @@ def orthanc_receiver(_bench: Bench, folder: Path) -> Iterator[Receiving]:
 RECEIVER_KINDS: dict[str, Callable[[Bench, Path], object]] = {
     "ours, embedded: fsync + durable events": partial(python_receiver, "ours-embedded"),
     "ours, S3 + JetStream": partial(python_receiver, "ours-distributed"),
+    "ours, the service, 1 process": partial(service, 1),
+    "ours, the service, 2 processes": partial(service, 2),
     "ours, only counting": partial(python_receiver, "ours-counting"),
     "stock pynetdicom, application": stock_application,
     "stock pynetdicom, only counting": partial(python_receiver, "stock-counting"),
@@ -269,14 +292,14 @@ def send_all(bench: Bench, port: int, ae_title: str, associations: int) -> float
 
 
 def measure(bench: Bench, kind: str, associations: int, figure: Figure) -> None:
-    with tempfile.TemporaryDirectory(dir=bench.folder) as name:
-        with RECEIVER_KINDS[kind](bench, Path(name)) as receiving:  # type: ignore[attr-defined]
-            os.sync()  # what the one before has written is not written while this one is measured
-            before = receiving.cpu_s()
-            seconds = send_all(bench, receiving.port, receiving.ae_title, associations)
-            cpu_s = receiving.cpu_s() - before
-        figure.rates.append(bench.slices / seconds)
-        figure.cpu_s_per_gb.append(cpu_s / (bench.slices * bench.size_bytes / GB))
+    folder = Path(tempfile.mkdtemp(dir=bench.folder))
+    with RECEIVER_KINDS[kind](bench, folder) as receiving:  # type: ignore[attr-defined]
+        os.sync()  # what the one before has written is not written while this one is measured
+        before = receiving.cpu_s()
+        seconds = send_all(bench, receiving.port, receiving.ae_title, associations)
+        cpu_s = receiving.cpu_s() - before
+    figure.rates.append(bench.slices / seconds)
+    figure.cpu_s_per_gb.append(cpu_s / (bench.slices * bench.size_bytes / GB))
 
 
 def server_alone(bench: Bench, threads: int) -> float:
@@ -322,16 +345,18 @@ def c_get(bench: Bench, runs: int) -> None:
     with orthanc(bench.folder / "orthanc") as pacs:
         pacs.upload(sorted((bench.folder / "slices").rglob("*.dcm")))
         for _ in range(runs):
-            with tempfile.TemporaryDirectory(dir=bench.folder) as name:
-                lander = Lander(DirectoryStore(Path(name)), lambda _stored, _ae: None)
-                landed.rates.append(bench.slices / _get(pacs.dicom_port, lander.land))
+            store = DirectoryStore(tempfile.mkdtemp(dir=bench.folder))
+            lander = Lander(store, lambda _stored, _ae: None)
+            os.sync()
+            landed.rates.append(bench.slices / _get(pacs.dicom_port, lander.land))
+            os.sync()
             ours.rates.append(bench.slices / _get(pacs.dicom_port, lambda _r: None))
-            with tempfile.TemporaryDirectory(dir=bench.folder) as name:
-                started = time.perf_counter()
-                answer = getscu(Node(pacs.ae_title, pacs.dicom_port), keys, Path(name))
-                peers.rates.append(bench.slices / (time.perf_counter() - started))
-                assert answer.returncode == 0, answer.stdout
-                assert len(list(Path(name).iterdir())) == bench.slices
+            folder = Path(tempfile.mkdtemp(dir=bench.folder))
+            started = time.perf_counter()
+            answer = getscu(Node(pacs.ae_title, pacs.dicom_port), keys, folder)
+            peers.rates.append(bench.slices / (time.perf_counter() - started))
+            assert answer.returncode == 0, answer.stdout
+            assert len(list(folder.iterdir())) == bench.slices
     print(f"\nC-GET of {bench.slices} slices out of Orthanc, instances/s")
     for name, figure in (("ours, only counting", ours), ("ours, files fsynced", landed)):
         print(f"{name:40}{figure.rate:>8.0f}   {figure.rate / peers.rate:.2f} x getscu +B")

@@ -58,6 +58,7 @@ def _soak(options: argparse.Namespace) -> bool:
             seconds=options.minutes * 60,
             kills=options.kills,
             seed=options.seed,
+            warm_s=0.0 if options.kills else options.minutes * 15,
         )
     print(f"associations: {', '.join(f'{n} {end}' for end, n in soaked.ended.most_common())}")
     print(

@@ -10,6 +10,8 @@ import struct
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -45,7 +47,15 @@ class Soaked:
     """Of the process, before the first association and after the last."""
 
 
-def soak(folder: Path, *, associations: int, seconds: float, kills: int, seed: int = 0) -> Soaked:
+def soak(
+    folder: Path,
+    *,
+    associations: int,
+    seconds: float,
+    kills: int,
+    seed: int = 0,
+    warm_s: float = 0.0,
+) -> Soaked:
     """Send over many associations at once, and count afterwards.
 
     Parameters
@@ -53,31 +63,48 @@ def soak(folder: Path, *, associations: int, seconds: float, kills: int, seed: i
     kills
         How often the process is killed (-9) and started again on the way; then what it holds at the
         end is compared with what a new one holds.
+    warm_s
+        So long it goes on before it is looked what the process holds: the allocators keep what so many
+        associations at once need (about 7 MB each), and then must not take more.
     """
-    process, soaked, over = ScpProcess(folder), Soaked(), threading.Event()
-    lock, chance = threading.Lock(), random.Random(seed)
+    process, soaked = ScpProcess(folder), Soaked()
+    chance = random.Random(seed)
     process.start()
     _warm(process)
-    soaked.before = process.usage()
+    soaked.before = idle = process.usage()
+    if warm_s:
+        with _sending(process, soaked, associations, f"{seed}-warm"):
+            time.sleep(warm_s)
+        soaked.before = _settled(process, idle)
+    with _sending(process, soaked, associations, str(seed)):
+        for _ in range(kills):
+            time.sleep(seconds / (kills + 1) * (0.5 + chance.random()))
+            process.kill()
+            process.start()
+        if not kills:
+            time.sleep(seconds)
+    soaked.after = _settled(process, soaked.before)
+    assert process.stop() == 0
+    _look_up(folder, soaked)
+    return soaked
+
+
+@contextmanager
+def _sending(process: ScpProcess, soaked: Soaked, associations: int, seed: str) -> Iterator[None]:
+    """Send over many associations at once while the block runs."""
+    lock, over = threading.Lock(), threading.Event()
     workers = [
         threading.Thread(target=_worker, args=(process, soaked, lock, over, f"{seed}-{number}"))
         for number in range(associations)
     ]
     for worker in workers:
         worker.start()
-    for _ in range(kills):
-        time.sleep(seconds / (kills + 1) * (0.5 + chance.random()))
-        process.kill()
-        process.start()
-    if not kills:
-        time.sleep(seconds)
-    over.set()
-    for worker in workers:
-        worker.join()
-    soaked.after = _settled(process, soaked.before)
-    assert process.stop() == 0
-    _look_up(folder, soaked)
-    return soaked
+    try:
+        yield
+    finally:
+        over.set()
+        for worker in workers:
+            worker.join()
 
 
 def _warm(process: ScpProcess) -> None:
