@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 import zipfile
@@ -16,11 +17,12 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from dicomcore.audit import audit_event
-from dicomcore.deident import recovered
+from dicomcore.deident import BurnedIn, recovered
+from dicomcore.errors import InvalidRequest, Rejected
 from dicomcore.events import ExportCompleted, ExportFailed, ExportRequested
 from dicomcore.export import MANIFEST_NAME
 from dicomcore.header import read_header
-from dicomcore.keys import parse_object_key
+from dicomcore.keys import object_key, parse_object_key
 from dicomcore.model import InstanceHeader
 from dicomcore.ports import ObjectStore
 from dicomcore.references import ReferenceGraph
@@ -203,6 +205,38 @@ async def test_the_archive_of_an_anonymised_plan_unpacks_to_the_same_tree(tmp_pa
         assert shape([header for header in after if header is not None]) == shape(before)
 
 
+REAL = Path(__file__).parents[2].parent / "shared/data/rt"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the folder of real objects is not there")
+async def test_real_patients_leave_whole_with_the_references_that_they_had(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "objects")
+    patients: dict[str, dict[str, InstanceHeader]] = {}
+    for path in sorted(path for path in REAL.rglob("*") if path.is_file()):
+        body = path.read_bytes()
+        try:
+            header = read_header(body, complete=True)
+        except Rejected:
+            continue
+        if header is not None and header.patient_id:
+            key = object_key(header.ref, hashlib.sha256(body).hexdigest())
+            store.put(str(key), [body])
+            patients.setdefault(header.patient_id, {})[str(key)] = header
+    assert patients
+    async with export_world(tmp_path, (), Given(store=store)) as world:
+        for patient_id, before in patients.items():
+            export = await world.export(
+                {"patient": patient_id},
+                anonymise={"allow_burned_in": [kind.value for kind in BurnedIn]},
+            )
+
+            assert export["state"] == "complete", export
+            assert export["files"] == len(before)
+            after = list(headers(world, export["prefix"]))
+            assert shape(after) == shape(list(before.values()))
+            assert patient_id not in {header.patient_id for header in after}
+
+
 # ── who became whom ─────────────────────────────────────────────────────────────────────────
 
 
@@ -296,8 +330,6 @@ async def test_a_map_is_plain_only_where_few_may_read_or_where_that_was_asked_fo
 
 
 async def test_a_map_that_cannot_be_kept_keeps_the_export_back(tmp_path: Path) -> None:
-    from dicomcore.errors import InvalidRequest
-
     class Expired:
         seal = None
 

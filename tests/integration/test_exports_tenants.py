@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from dicomcore.errors import InvalidRequest
 from dicomio.http import Access, BearerToken, Role
 from tests import factories
 from tests.export_world import ExportWorld, Given, export_world
@@ -120,7 +121,5 @@ async def test_a_reader_sees_how_it_goes_and_neither_orders_nor_fetches(
 
 @pytest.mark.parametrize("name", ["", "North", "a/b", "..", "-a", "a" * 64, "nörth"])
 def test_a_tenant_is_a_name_that_can_be_part_of_a_key(name: str) -> None:
-    from dicomcore.errors import InvalidRequest
-
     with pytest.raises(InvalidRequest):
         token("x", Role.EXPORTER, name)
