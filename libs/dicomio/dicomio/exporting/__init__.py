@@ -7,4 +7,7 @@ One pipeline for the command line and the services::
     proving         each object rewritten, written, read again, compared; what fails is held back
     publishing      a destination, and how it is filled: all of it, then the manifest
     folder          the destination that is a folder
+    bucket          the destination that is a prefix of an object store
+    peer            the destination that is a DICOM peer
+    zipping         what is in a bucket as one ZIP file, made while it is read
 """
