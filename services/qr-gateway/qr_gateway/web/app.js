@@ -152,7 +152,8 @@ async function showView() {
   try {
     await view.load();
   } catch (error) {
-    fill(main, message("bad", h("p", null, inWords(error))));
+    const again = h("button", { type: "button", on: { click: () => void showView() } }, "Try again");
+    fill(main, h("h1", { tabindex: "-1" }, view.title), message("bad", h("p", null, inWords(error)), again));
     return;
   }
   if (VIEWS.includes(wanted) && place().path !== here) return; // another one has been asked for
