@@ -214,7 +214,9 @@ def test_an_object_that_is_not_what_its_key_says_is_not_exported(
     store: DirectoryStore, tmp_path: Path
 ) -> None:
     item = landed(store, "1.2.3", b"plan")
-    (tmp_path / "store" / item.object_key).write_bytes(b"rotten")
+    [path] = (tmp_path / "store").rglob("*.dcm")
+    path.chmod(0o600)
+    path.write_bytes(b"rotten")
 
     with pytest.raises(Unreadable):
         open_export_folder(tmp_path / "out").write(REQUEST, report(item), store)
