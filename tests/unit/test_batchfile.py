@@ -523,3 +523,43 @@ def test_one_patient_after_another_is_shown_and_examined() -> None:
             f"dicomtools {operation} --patientId=P-1",
             f"dicomtools {operation} '--patientId=P 2'",
         ]
+
+
+def test_a_retrieval_without_patients_is_one_command_for_a_preview() -> None:
+    file = file_of(retrieval(Shell.SH))
+
+    assert file.commands == 1
+    assert "run '1 of 1' dicomtools retrieve" in file.text
+
+
+def test_without_a_folder_for_all_each_patient_has_one_where_the_file_is_run() -> None:
+    [one, other] = commands_of(retrieval(Shell.BAT, P2, BatchPatient("P-3"), path=""))
+
+    assert (one.folder, other.folder) == ("P;2", "P-3")
+    assert commands_of(retrieval(Shell.BAT, P2, P1, path="C:\\x\\"))[0].folder == "C:\\x\\P;2"
+
+
+@pytest.mark.parametrize("operation", [Operation.SHOW, Operation.SEARCH])
+def test_objectives_belong_to_retrievals(operation: Operation) -> None:
+    batch = Batch(operation=operation, shell=Shell.SH, objectives=OBJECTIVES)
+
+    with pytest.raises(InvalidRequest) as refused:
+        file_of(batch)
+    assert refused.value.facts["pointer"] == "/objectives"
+
+
+def test_what_is_no_path_on_windows_is_not_copied_to() -> None:
+    with pytest.raises(InvalidRequest):
+        file_of(retrieval(Shell.BAT, P1, path='a"b', objectives=OBJECTIVES))
+
+
+@pytest.mark.parametrize("flag", ["showMessages", "dryRun"])
+def test_a_flag_that_is_as_it_is_anyway_is_left_out(flag: str) -> None:
+    usual = flag == "showMessages"
+    [same] = commands_of(Batch(operation=Operation.STORE, shell=Shell.SH, options={flag: usual}))
+    [other] = commands_of(
+        Batch(operation=Operation.STORE, shell=Shell.SH, options={flag: not usual})
+    )
+
+    assert flag not in same.text
+    assert flag in other.text

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dicomcore.errors import InvalidRequest
 from dicomcore.handoff import (
+    MOST_PATIENTS,
     HandOff,
     HandOffObjectives,
     HandOffPatient,
@@ -175,3 +176,11 @@ def test_any_document_is_a_list_or_refused(document: Any) -> None:
     except InvalidRequest:
         return
     assert all(patient.patient_id for patient in found.patients)
+
+
+def test_a_list_without_end_is_refused() -> None:
+    patient = '{"patientId": "x"},'
+    text = f'{{"patients": [{patient * MOST_PATIENTS}{patient[:-1]}]}}'
+
+    with pytest.raises(InvalidRequest):
+        read_hand_off(text)
