@@ -257,8 +257,8 @@ def test_several_anonymised_patients_are_numbered_and_share_one_map() -> None:
 
 
 def test_a_map_that_is_sealed_cannot_be_one_for_all() -> None:
-    new = {"anonymize": True, "newPatientId": "NEW", "newPatientName": "X"}
-    sealed = {"mapCertificate": ["cert.pem"], "anonymizationKeyFile": "key"}
+    new: dict[str, Any] = {"anonymize": True, "newPatientId": "NEW", "newPatientName": "X"}
+    sealed: dict[str, Any] = {"mapCertificate": ["cert.pem"], "anonymizationKeyFile": "key"}
 
     assert file_of(retrieval(Shell.SH, P1, **new, **sealed)).warnings == (SEALED_MAPS,)
     assert file_of(retrieval(Shell.SH, P2, **new, **sealed)).warnings == ()
