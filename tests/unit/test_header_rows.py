@@ -26,7 +26,7 @@ from dicomcore.header_rows import (
     header_rows,
 )
 from tests.indexer_world import image, part10, plan
-from tests.unit.dicom_bytes import SYNTAXES, explicit, whole
+from tests.unit.dicom_bytes import SYNTAXES, UNDEFINED, explicit, implicit, item, whole
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "rt"
 
@@ -45,8 +45,8 @@ def row(found: HeaderRows, keyword: str) -> HeaderRow:
 def flat(rows: Sequence[HeaderRow]) -> Iterator[HeaderRow]:
     for one in rows:
         yield one
-        for item in one.items:
-            yield from flat(item)
+        for rows_of_item in one.items:
+            yield from flat(rows_of_item)
 
 
 def test_every_attribute_is_told_in_its_place() -> None:
@@ -171,8 +171,8 @@ def test_every_encoding_says_the_same(syntax: str, *, undefined: bool) -> None:
 
     assert found is not None
     assert row(found, "RTPlanLabel").values == ("ENCODED",)
-    [item] = row(found, "ReferencedStructureSetSequence").items
-    assert item[1].values == ("1.2.3.20",)
+    [reference] = row(found, "ReferencedStructureSetSequence").items
+    assert reference[1].values == ("1.2.3.20",)
 
 
 def test_a_deflated_data_set_is_needed_whole() -> None:
@@ -189,6 +189,55 @@ def test_what_comes_before_damage_is_told() -> None:
     assert found is not None
     assert found.cut
     assert row(found, "PatientID").values == ("P-1",)
+
+
+def _sequence(tag: int, items: bytes) -> bytes:
+    return explicit(0x00080005, b"CS", b"ISO_IR 192") + explicit(tag, b"SQ", items)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        item(explicit(0x300A00C0, b"IS", b"1 ", length=200)),
+        b"no item at all!!",
+        item(explicit(0x300A00C0, b"IS", b"1 "))[:-3],
+    ],
+)
+def test_damage_inside_a_sequence_ends_with_it(inside: bytes) -> None:
+    body = _sequence(0x300A00B0, inside) + explicit(0x300E0002, b"CS", b"APPROVED")
+
+    found = header_rows(body, complete=True)
+
+    assert found is not None
+    assert found.cut
+    assert row(found, "BeamSequence").truncated
+    assert row(found, "ApprovalStatus").values == ("APPROVED",)
+
+
+def test_damage_inside_a_sequence_of_unknown_vr_is_told_as_well() -> None:
+    nested = implicit(0x300A0111, b"no item at all!!")
+    body = explicit(0x00080005, b"CS", b"ISO_IR 192") + explicit(
+        0x300A00B0, b"UN", implicit(0xFFFEE000, nested)
+    )
+
+    found = header_rows(body, complete=True)
+
+    assert found is not None
+    assert found.cut
+    [[points]] = row(found, "BeamSequence").items
+    assert (points.keyword, points.truncated) == ("ControlPointSequence", True)
+
+
+def test_the_fragments_of_an_icon_are_no_items() -> None:
+    fragments = item(b"") + item(b"\xff\xd8 compressed") + implicit(0xFFFEE0DD, b"")
+    pixels = explicit(0x7FE00010, b"OB", fragments, length=UNDEFINED)
+
+    found = header_rows(_sequence(0x00880200, item(pixels)), complete=True)
+
+    assert found is not None
+    assert not found.cut
+    [[icon]] = row(found, "IconImageSequence").items
+    assert (icon.keyword, icon.bulk, icon.length_bytes) == ("PixelData", True, None)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 200, b"no DICOM at all" * 20])

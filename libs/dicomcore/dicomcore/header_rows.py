@@ -187,7 +187,10 @@ class _Reader:
         row = _named(
             HeaderRow(tag, vr.decode("ascii"), length_bytes=_length(length)), scope.creator(tag)
         )
-        if length == UNDEFINED_LENGTH:
+        if length == UNDEFINED_LENGTH and tag >= _PIXELS:  # of an icon: fragments, no items
+            end = self._elements.skip_undefined(start, implicit_vr=implicit_vr)
+            row = replace(row, bulk=True)
+        elif length == UNDEFINED_LENGTH:
             row, end = self._sequence(row, start, None, scope, (depth, implicit_vr))
         else:
             end = self._elements.skip(start, length)
@@ -265,6 +268,7 @@ class _Reader:
             truncated = inner.items_between(start, after, items, scope, depth + 1)
         except (Unreadable, struct.error):
             self.damaged = truncated = True
+        self.damaged |= inner.damaged
         return replace(row, vr="SQ", items=tuple(items), truncated=truncated), after
 
     def items_between(
