@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from dicomcore.keys import object_key
 from dicomcore.model import InstanceHeader, Kind, PlanDetails
 from dicomcore.ports import IndexedInstance
 from dicomcore.uids import parse_ref
@@ -63,7 +64,7 @@ def _plan(number: int) -> IndexedInstance:
     )
     digest = hashlib.sha256(str(number).encode()).hexdigest()
     return IndexedInstance(
-        object_key=f"instances/{number}",
+        object_key=str(object_key(ref, digest)),
         ref=ref,
         sop_class_uid=RT_PLAN,
         sha256=digest,
