@@ -35,7 +35,7 @@ fmt: install     ## format
 	$(BIN)/ruff check --fix .
 
 # On a machine that does nothing else; each prints the load it found. Peers: orthanc, dcmtk, libgdcm-tools.
-BENCHES := selective_retrieval send folder_search anonymise ingest index_scale
+BENCHES := selective_retrieval send folder_search anonymise ingest plan_search index_scale
 bench: install   ## the README's figures, each as a ratio against a peer in the same run
 	@for bench in $(BENCHES); do echo "== bench/$$bench.py"; $(BIN)/python bench/$$bench.py || exit 1; done
 
