@@ -332,3 +332,20 @@ def test_what_encrypts_is_refused_without_anonymisation_unless_the_settings_have
         assert f"{words[0]} without --anonymize" in problem.value.words
     settings = anonymizer(MapCertificate=[certificate], EncryptAttributes=True)
     assert options(tmp_path, settings=settings).anonymization is None
+
+
+def test_a_map_that_cannot_be_sealed_or_written_is_a_problem_in_words(tmp_path: Path) -> None:
+    from cryptography import x509
+
+    line = Renamed("P", "N", "NEW", "NEW", "now")
+    expired = recipient(tmp_path, "expired", days=(-9, -1))
+    certificate = x509.load_pem_x509_certificate(expired.cert_file.read_bytes())
+    valid = load_certificates(recipient(tmp_path).cert_file)
+
+    with pytest.raises(CommandProblem) as problem:
+        PseudonymMap(tmp_path / "map.csv", [certificate]).add(line)
+    assert "cannot be encrypted: the certificate has expired" in problem.value.words
+    assert list(tmp_path.glob("*.p7m")) == []
+    with pytest.raises(CommandProblem) as problem:
+        PseudonymMap(tmp_path / "absent" / "map.csv", valid).add(line)
+    assert "--mapFile cannot be written" in problem.value.words

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import re
+from io import BytesIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
 
 from dicomcore.deident import (
     Deidentifier,
@@ -17,10 +19,14 @@ from dicomcore.deident import (
     PatientIdentity,
     Verifier,
     collect_identifiers,
+    elements,
     parse_options,
     shipped_profile,
+    verify,
 )
 from dicomcore.deident.byte_finder import LARGE, ByteFinder
+from dicomcore.errors import Unreadable
+from dicomcore.walk import Encoding
 from dicomio.byte_scan import TextsRuledOut
 from tests import factories
 
@@ -183,3 +189,89 @@ def test_the_verification_finds_a_label_in_another_encoding_than_its_own(codec: 
 
     assert verifier.findings(original, output) == []
     assert [finding.fault for finding in verifier.findings(original, leaking)] == [Fault.IDENTIFIER]
+
+
+def test_a_text_that_is_too_short_to_be_looked_for_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="too short"):
+        TextsRuledOut([b"kim"])
+
+
+def test_where_many_places_could_be_one_nothing_is_said() -> None:
+    scan = TextsRuledOut([b"smithersonian"])
+    # it begins alike a thousand times, and each time ends otherwise
+    beginnings = b"smitherso......." * 2000
+
+    assert not scan(beginnings, 0, len(beginnings))
+    assert not ByteFinder(
+        KnownIdentifiers(names=frozenset(("smithersonian",))), TextsRuledOut
+    ).contains(beginnings)
+
+
+def test_full_caches_of_walk_and_verification_begin_anew_and_answer_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ds = factories.plan()
+    ds.RTPlanDescription = "Boost twice "
+    original = factories.part10(ds)
+    options = parse_options(["CleanDesc"])
+    known = collect_identifiers([original], options)
+    engine = Deidentifier(
+        shipped_profile("AriaSecurityProfile"),
+        options,
+        b"k" * 32,
+        PatientIdentity("DEMO-1"),
+        known,
+    )
+    output = engine.apply(original).to_bytes()
+    monkeypatch.setattr(elements, "MAX_HEADS", 3)
+    monkeypatch.setattr(verify, "MAX_CACHED", 3)
+    verifier = Verifier(known, TextsRuledOut)
+
+    assert verifier.findings(original, output) == []
+    leaking = output.replace(b"Boost twice", b"for DEMO-1 ", 1)
+    assert leaking != output
+    assert verifier.findings(original, leaking) != []
+
+
+def test_long_texts_and_numbers_of_another_length_are_compared_too() -> None:
+    ds = factories.plan()
+    ds.RTPlanDescription = "nothing " * 60
+    original = factories.part10(ds)
+    options = parse_options(["CleanDesc"])
+    engine = Deidentifier(
+        shipped_profile("AriaSecurityProfile"),
+        options,
+        b"k" * 32,
+        PatientIdentity("DEMO-1"),
+        KnownIdentifiers(),
+    )
+    output = dcmread(BytesIO(engine.apply(original).to_bytes()))
+    verifier = Verifier(KnownIdentifiers(names=NAMES), TextsRuledOut)
+
+    output.RTPlanDescription = "nothing " * 59 + "Zyxwort "
+    output.BeamSequence[0].SourceAxisDistance = "1000.00001"
+    stream = BytesIO()
+    output.save_as(stream, enforce_file_format=True)
+
+    found = {(one.fault, one.tag) for one in verifier.findings(original, stream.getvalue())}
+    assert found == {(Fault.IDENTIFIER, "300A0004"), (Fault.BULK, "300A00B0.300A00B4")}
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        b"\xfe\xff\x0d\xe0\0\0\0\0",  # a delimiter at the top level
+        b"\0\0\x10\0\2\0\0\0\1\1",  # a command element
+        b"\x10\0\x20",  # cut off
+    ],
+)
+def test_what_is_no_element_is_seen_as_damage_or_as_what_it_is(element: bytes) -> None:
+    encoding = Encoding(implicit_vr=True, little_endian=True)
+    before = b"\x08\0\x16\0\2\0\0\0\x31\0"
+
+    if element[:2] == b"\0\0":
+        assert [seen.tag for seen in elements.walk(before + element, 0, encoding)] == [0x80016, 16]
+    else:
+        with pytest.raises(Unreadable):
+            elements.walk(before + element, 0, encoding)
+    assert len(elements.walk(before + bytes(3), 0, encoding)) == 1

@@ -393,3 +393,67 @@ def test_mutated_objects_are_recovered_or_refused(batch: int, keeper: tuple[Seal
 
     assert 0 < len(refused) < 100
     assert not any("Zyxwort" in said for said in refused)
+
+
+def without(output: bytes, *keywords: str) -> bytes:
+    """An output whose sealed item has lost something."""
+    ds = read(output)
+    for keyword in keywords:
+        delattr(ds.EncryptedAttributesSequence[0], keyword)
+    stream = BytesIO()
+    ds.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def test_an_item_without_content_or_transfer_syntax_is_refused(
+    keeper: tuple[Seal, Unseal],
+) -> None:
+    original = made("ct")
+    output = engine([original], keeper[0])[0].apply(original).to_bytes()
+
+    for keyword in ("EncryptedContent", "EncryptedContentTransferSyntaxUID"):
+        with pytest.raises(Unreadable, match="without content or transfer syntax"):
+            recovered(without(output, keyword), keeper[1])
+
+
+@pytest.mark.parametrize("items", [0, 2])
+def test_modified_attributes_are_one_item(items: int, keeper: tuple[Seal, Unseal]) -> None:
+    original = made("ct")
+    output = engine([original], keeper[0])[0].apply(original).to_bytes()
+    sealed = Dataset()
+    sealed.StudyDescription = "not what it should be"
+    sealed.ModifiedAttributesSequence = Sequence([Dataset() for _ in range(items)])
+
+    with pytest.raises(Unreadable, match="not one item"):
+        recovered(output, lambda _: dicom_bytes.encode(sealed, ExplicitVRLittleEndian))
+
+
+def test_what_is_recovered_has_an_identity_or_is_refused(keeper: tuple[Seal, Unseal]) -> None:
+    original = made("ct")
+    output = engine([original], keeper[0])[0].apply(original).to_bytes()
+    ds = read(output)
+    del ds.SOPClassUID
+    stream = BytesIO()
+    ds.save_as(stream)
+    sealed = Dataset()
+    sealed.ModifiedAttributesSequence = Sequence([Dataset()])
+    sealed.ModifiedAttributesSequence[0].PatientName = "A"
+
+    with pytest.raises(InvalidInstance, match="missing"):
+        recovered(stream.getvalue(), lambda _: dicom_bytes.encode(sealed, ExplicitVRLittleEndian))
+
+
+def test_content_of_another_writer_is_handed_on_as_it_is(keeper: tuple[Seal, Unseal]) -> None:
+    """BER of indefinite length has no length to cut padding by."""
+    original = made("ct")
+    output = engine([original], lambda _: b"\x30\x80 indefinite")[0].apply(original).to_bytes()
+    handed: list[bytes] = []
+
+    def opens(content: bytes) -> bytes:
+        handed.append(content)
+        raise Unreadable("not ours")
+
+    with pytest.raises(Unreadable, match="not ours"):
+        recovered(output, opens)
+    assert handed == [b"\x30\x80 indefinite\0"[: len(handed[0])]]
+    assert len(handed[0]) >= 13
