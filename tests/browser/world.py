@@ -150,8 +150,14 @@ class Visit:
 
     def open(self, route: str = "") -> Page:
         """Go to a view and return the page once it is there."""
+        # the view before this one stays until the next has been fetched
+        self.page.evaluate(
+            "document.querySelector('main')?.firstElementChild?.classList.add('old')"
+        )
         self.page.goto(f"{self.url}/#/{route}" if route else self.url)
-        self.page.get_by_role("heading", level=1).wait_for()
+        name = route.split("?", 1)[0]
+        view = self.page.locator(f"main > {name}-view:not(.old)" if name else "main > :not(.old)")
+        view.get_by_role("heading", level=1).wait_for()
         return self.page
 
 

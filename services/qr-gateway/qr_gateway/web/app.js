@@ -149,15 +149,18 @@ async function showView() {
   menu.hidden = signedOut;
   showNavigation();
   openMenu(false);
+  main.setAttribute("aria-busy", "true");
   try {
     await view.load();
   } catch (error) {
     const again = h("button", { type: "button", on: { click: () => void showView() } }, "Try again");
+    main.removeAttribute("aria-busy");
     fill(main, h("h1", { tabindex: "-1" }, view.title), message("bad", h("p", null, inWords(error)), again));
     return;
   }
   if (VIEWS.includes(wanted) && place().path !== here) return; // another one has been asked for
   fill(main, document.createElement(view.element));
+  main.removeAttribute("aria-busy");
   window.scrollTo(0, 0);
   if (shown !== "" && shown !== view.path) main.querySelector("h1")?.focus();
   shown = view.path;

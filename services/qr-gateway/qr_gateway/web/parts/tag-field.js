@@ -50,7 +50,8 @@ export class DtTagField extends DtField {
     if (part.text.length < 2) return this.#close();
     try {
       const { keywords } = await get("/v1/keywords", { prefix: part.text, limit: MOST });
-      if (this.#part().text !== part.text) return;
+      // the answer is for who still types it
+      if (this.#part().text !== part.text || document.activeElement !== this.control) return;
       this.#open(keywords.filter((/** @type {Keyword} */ one) => one.keyword !== part.text));
     } catch {
       this.#close(); // completion is a help; without it one types
