@@ -224,6 +224,7 @@ def test_full_caches_of_walk_and_verification_begin_anew_and_answer_the_same(
     )
     output = engine.apply(original).to_bytes()
     monkeypatch.setattr(elements, "MAX_HEADS", 3)
+    elements._heads.cache_clear()
     monkeypatch.setattr(verify, "MAX_CACHED", 3)
     verifier = Verifier(known, TextsRuledOut)
 
@@ -275,3 +276,25 @@ def test_what_is_no_element_is_seen_as_damage_or_as_what_it_is(element: bytes) -
         with pytest.raises(Unreadable):
             elements.walk(before + element, 0, encoding)
     assert len(elements.walk(before + bytes(3), 0, encoding)) == 1
+
+
+def test_the_birth_date_in_its_own_attribute_is_found_and_another_is_not() -> None:
+    ds = factories.ct()
+    ds.PatientBirthDate = "19431107"
+    original = factories.part10(ds)
+    known = collect_identifiers([original], frozenset())
+    engine = Deidentifier(
+        shipped_profile("BasicSecurityProfile"),
+        frozenset(),
+        b"k" * 32,
+        PatientIdentity("DEMO-1"),
+        known,
+    )
+    output = dcmread(BytesIO(engine.apply(original).to_bytes()))
+
+    for day, faults in (("19431107", {Fault.IDENTIFIER}), ("19431108", set())):
+        output.PatientBirthDate = day
+        stream = BytesIO()
+        output.save_as(stream, enforce_file_format=True)
+        findings = Verifier(known, TextsRuledOut).findings(original, stream.getvalue())
+        assert {finding.fault for finding in findings} == faults
