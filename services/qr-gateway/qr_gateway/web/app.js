@@ -22,6 +22,7 @@ import { inWords, message, toast, toastPlace } from "./parts/notice.js";
 
 const VIEWS = [patients, export_, jobs, import_, search, show, diagnostics, settings, audit, help];
 const APART = new Set([import_, diagnostics]);
+const RETRIED_AFTER_MS = [150, 600, 2000];
 const BANNER = "Not validated for clinical use";
 /** @type {Record<string, { icon: string, label: string, next: "system" | "light" | "dark" }>} */
 const THEMES = {
@@ -151,7 +152,7 @@ async function showView() {
   openMenu(false);
   main.setAttribute("aria-busy", "true");
   try {
-    await view.load();
+    await loaded(view);
   } catch (error) {
     const again = h("button", { type: "button", on: { click: () => void showView() } }, "Try again");
     main.removeAttribute("aria-busy");
@@ -164,6 +165,22 @@ async function showView() {
   window.scrollTo(0, 0);
   if (shown !== "" && shown !== view.path) main.querySelector("h1")?.focus();
   shown = view.path;
+}
+
+/**
+ * Fetch a view's modules; a connection that broke meanwhile is no reason to tell anyone.
+ *
+ * @param {import("./core/views.js").ViewInfo} view
+ */
+async function loaded(view) {
+  for (const pause_ms of RETRIED_AFTER_MS) {
+    try {
+      return await view.load();
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, pause_ms));
+    }
+  }
+  return view.load();
 }
 
 function watchState() {
