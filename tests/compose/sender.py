@@ -23,9 +23,18 @@ _META.TransferSyntaxUID = ExplicitVRLittleEndian
 class Sender:
     """One thread; `acknowledged` has what it may delete, `refused` counts what it had to send again."""
 
-    def __init__(self, datasets: Sequence[Dataset], address: Callable[[], tuple[str, int]]) -> None:
+    def __init__(
+        self,
+        datasets: Sequence[Dataset],
+        address: Callable[[], tuple[str, int]],
+        *,
+        pause_after: int | None = None,
+    ) -> None:
         self._left = list(datasets)
         self._address = address
+        self._pause_after = pause_after
+        self.paused, self.go_on = threading.Event(), threading.Event()
+        """After `pause_after` instances it waits, with its association open, until it may go on."""
         self.acknowledged: set[str] = set()
         self.again = 0
         self._thread = threading.Thread(target=self._send_all, name="sender")
@@ -71,6 +80,9 @@ class Sender:
                     return False
                 self.acknowledged.add(str(dataset.SOPInstanceUID))
                 del self._left[0]
+                if len(self.acknowledged) == self._pause_after:
+                    self.paused.set()
+                    self.go_on.wait(DEADLINE_S)
         except (RuntimeError, ValueError):
             return False  # the association went away
         finally:

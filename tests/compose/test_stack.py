@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from dicomtools.demo.patients import small_patient, twelve_plans
 from dicomtools.demo.sizes import SIZES
 from tests.compose.engine import say
 from tests.compose.sender import Sender
-from tests.compose.stack import STORE_AE_TITLE, Stack, until
+from tests.compose.stack import DEADLINE_S, STORE_AE_TITLE, Stack, until
 
 CALLING_AE_TITLE_NOT_RECOGNIZED = 3
 """PS3.8 Table 9-21."""
@@ -189,21 +190,25 @@ def test_retrievals_are_shared_and_killing_each_container_loses_nothing(stack: S
 
 
 def test_rolling_restart_while_an_association_is_open_finishes_it(stack: Stack) -> None:
-    # given: a patient who is being sent to one replica
+    # given: a patient who is being sent to one replica, half of it already
     scp = stack.containers("store-scp")[1]
-    patient = small_patient(patient_id="COMPOSE-DRAINED", slices=250, seed=300)
+    patient = small_patient(patient_id="COMPOSE-DRAINED", slices=30, seed=300)
     address = stack.address(scp, 11112)
-    received = stack.metric(scp, "store_scp_instances_total")
-    with Sender(patient.datasets, lambda: address) as sender:
-        until(
-            lambda: stack.metric(scp, "store_scp_instances_total") > received,
-            "the first instance",
-        )
+    half = len(patient.instances) // 2
+    with Sender(patient.datasets, lambda: address, pause_after=half) as sender:
+        assert sender.paused.wait(DEADLINE_S)
 
-        # when: that replica is told to stop, as an upgrade does, with more to come
-        assert len(sender.acknowledged) < len(patient.instances) - 20
-        stack.engine.docker("stop", "--time", "90", scp)
+        # when: that replica is told to stop, as an upgrade does, and has begun to
+        stop = ("stop", "--time", "90", scp)
+        stopping = threading.Thread(target=stack.engine.docker, args=stop)
+        stopping.start()
+        until(
+            lambda: "service_stopping" in stack.compose("logs", "--tail", "50", "store-scp"),
+            "it has begun to stop",
+        )
+        sender.go_on.set()
         sender.finish()
+        stopping.join()
     state = json.loads(stack.engine.docker("inspect", scp))[0]["State"]
     stack.start(scp)
 
