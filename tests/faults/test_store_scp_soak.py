@@ -24,6 +24,9 @@ MIB = 1 << 20
 CASES = 1_500
 LARGE_BYTES = 96 * MIB
 ALLOWANCE_BYTES = 64 * MIB
+BUFFERS_BYTES = 88 * MIB
+"""Two associations' buffers of 16 MiB, which grow by doubling, and what the allocator keeps of them; less
+than one large data set, so that one that is held in memory shows."""
 """16 MiB of memory, 4 MiB of mapped file, and what the allocators keep."""
 
 
@@ -77,7 +80,7 @@ def test_large_data_sets_take_little_memory_and_leave_no_file(
         statuses = [send_large(process.port, n, size_bytes=LARGE_BYTES) for n in range(2, 5)]
 
     assert statuses == [0] * 3
-    assert most.rss_bytes < before.rss_bytes + ALLOWANCE_BYTES
+    assert most.rss_bytes < before.rss_bytes + BUFFERS_BYTES
     sizes = sorted(s.size_bytes for s in DirectoryStore(tmp_path / "objects").list(INSTANCES))
     assert [size // LARGE_BYTES for size in sizes] == [0, 1, 1, 1]
     assert process.usage().descriptors <= before.descriptors
