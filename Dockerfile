@@ -49,8 +49,8 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
 # Tests, headers and debug information of other people's packages are a quarter of them.
 COPY deploy/slim.py ./
 RUN python slim.py /opt/dicomtools/lib
-# Compiled here, once, because the root file system will be read-only; by content, so that the same
-# sources give the same bytes.
+# Compiled here, once, because the root file system will be read-only. Of what an image holds this alone is
+# not the same bytes each time: marshal marks what is referenced more than once, by chance.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/dicomtools/lib
 COPY deploy/healthcheck.py /opt/dicomtools/healthcheck.py
 
