@@ -161,9 +161,13 @@ class Visit:
         return self.page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
+    """Debian's Chromium, without a window.
+
+    Not beyond this package: while the driver runs, the main thread has a loop, and no other test
+    could have one of its own.
+    """
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
@@ -206,7 +210,7 @@ def datasets() -> list[Dataset]:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo_pacs() -> Iterator[tuple[DemoPacs, dict[str, tuple[str, int]]]]:
     """A DICOM system with made-up patients, and where it may deliver to."""
     destinations: dict[str, tuple[str, int]] = {}
@@ -214,7 +218,7 @@ def demo_pacs() -> Iterator[tuple[DemoPacs, dict[str, tuple[str, int]]]]:
         yield pacs, destinations
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system(
     demo_pacs: tuple[DemoPacs, dict[str, tuple[str, int]]],
     tmp_path_factory: pytest.TempPathFactory,
