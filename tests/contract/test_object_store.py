@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
@@ -428,6 +429,30 @@ def test_a_presigned_address_gives_the_object_to_anyone(weed: Weed, prefix: str)
         connection.request("GET", f"/{path}")
         assert connection.getresponse().read() == b"for anyone"
     store.close()
+
+
+@pytest.mark.server
+def test_a_presigned_address_is_the_one_that_callers_reach(weed: Weed, prefix: str) -> None:
+    port = weed.endpoint.rpartition(":")[2]
+    public = f"localhost:{port}"  # another name of the same server: it is part of what is signed
+    store = S3Store(replace(weed.options(BUCKET), public_url=f"http://{public}"))
+    store.ensure_bucket()
+    store.put(prefix + "k", [b"for anyone"])
+
+    url = store.presign(prefix + "k", expires_s=60)
+
+    assert url is not None
+    assert url.startswith(f"http://{public}/")
+    with closing(HTTPConnection(public, timeout=30)) as connection:
+        connection.request("GET", url.removeprefix(f"http://{public}"))
+        assert connection.getresponse().read() == b"for anyone"
+    store.close()
+
+
+@pytest.mark.parametrize("url", ["s3.example.org", "ftp://s3", "https://s3/below", "https://"])
+def test_what_is_no_public_address_is_refused(url: str) -> None:
+    with pytest.raises(InvalidRequest):
+        S3Store(S3Options("s3:9000", "bucket", "a", "s", public_url=url))
 
 
 def test_an_s3_store_that_is_away_is_unavailable_at_once() -> None:

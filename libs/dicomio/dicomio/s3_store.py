@@ -71,6 +71,9 @@ class S3Options:
     """After the first try; every request here may be repeated."""
     pool_size: int = 64
     """Connections; at least as many as there are threads that use the store."""
+    public_url: str = ""
+    """`https://host[:port]`, as callers reach the same server; empty: as we do. Addresses that are
+    signed for them carry it, for the host's name is part of what is signed."""
     capacity_bytes: int | None = None
     """What the bucket may hold; above it a put raises `ObjectStoreFull`. S3 itself does not tell."""
 
@@ -133,17 +136,14 @@ class S3Store:
             cert_reqs="CERT_REQUIRED",
             ca_certs=None if options.ca_file is None else str(options.ca_file),
         )
-        try:
-            self._client = Minio(
-                options.endpoint,
-                access_key=options.access_key,
-                secret_key=options.secret_key,
-                region=options.region,
-                secure=options.secure,
-                http_client=self._http,
-            )
-        except ValueError as exc:
-            raise InvalidRequest("not an endpoint of an object store") from exc
+        self._client = self._client_at(options.endpoint, options, secure=options.secure)
+        self._signer = self._client
+        if options.public_url:
+            public = urlsplit(options.public_url)
+            extra = public.path.strip("/") or public.query
+            if public.scheme not in ("http", "https") or not public.netloc or extra:
+                raise InvalidRequest("the public address is not https://host or https://host:port")
+            self._signer = self._client_at(public.netloc, options, secure=public.scheme == "https")
         self._region = options.region
         self._credentials = Credentials(options.access_key, options.secret_key)
         # whether the bucket is in the host's name or in the path, the client knows
@@ -152,6 +152,19 @@ class S3Store:
         self._quick = KeptConnections(_server(self._base, options))
         self._usage = UsageEstimate(lambda start_after: self.list("", start_after=start_after))
         self._known: _Server | None = None
+
+    def _client_at(self, endpoint: str, options: S3Options, *, secure: bool) -> Minio:
+        try:
+            return Minio(
+                endpoint,
+                access_key=options.access_key,
+                secret_key=options.secret_key,
+                region=options.region,
+                secure=secure,
+                http_client=self._http,
+            )
+        except ValueError as exc:
+            raise InvalidRequest("not an endpoint of an object store") from exc
 
     def ensure_bucket(self) -> None:
         """Make the bucket if it is absent."""
@@ -209,7 +222,7 @@ class S3Store:
 
     def presign(self, key: str, *, expires_s: int) -> str | None:
         with mapped_errors(key):
-            return self._client.presigned_get_object(
+            return self._signer.presigned_get_object(
                 self._bucket, check_key(key), expires=timedelta(seconds=expires_s)
             )
 

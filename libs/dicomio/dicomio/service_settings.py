@@ -49,6 +49,8 @@ class S3Settings(BaseSettings):
     secure: bool = True
     """TLS."""
     ca_file: Path | None = None
+    public_url: str = ""
+    """`https://host[:port]`, as callers reach the server; empty: as the services do."""
     capacity_bytes: int | None = Field(default=None, gt=0)
 
     def options(self) -> S3Options:
@@ -61,6 +63,7 @@ class S3Settings(BaseSettings):
             region=self.region,
             secure=self.secure,
             ca_file=self.ca_file,
+            public_url=self.public_url,
             capacity_bytes=self.capacity_bytes,
         )
 
