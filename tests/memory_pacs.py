@@ -54,7 +54,7 @@ class MemoryPacs:
         self.requests: list[TransferRequest] = []
         self.sent: list[str] = []
         self.finds = 0
-        self.received: dict[str, bytes] = {}
+        self.stored: dict[str, bytes] = {}
         """What was stored here, in order: data sets by SOP Instance UID."""
         self.refused: set[str] = set()
         """SOP Instance UIDs that are not taken."""
@@ -144,7 +144,7 @@ class MemoryPacs:
                 )
                 continue
             self._encoded[instance.sop_instance_uid] = data
-            self.received[instance.sop_instance_uid] = data
+            self.stored[instance.sop_instance_uid] = data
             syntax = instance.transfer_syntax_uid
             answered(instance, StoreOutcome(True, (0,), "", "", syntax, len(data)))
 

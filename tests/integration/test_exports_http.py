@@ -404,8 +404,8 @@ async def test_a_peer_is_sent_all_of_it_nothing_before_what_it_references(tmp_pa
         export = await world.export({"plans": [PLAN.sop_instance_uid]}, destination={"peer": PEER})
 
         assert export["state"] == "complete"
-        assert set(world.pacs.received) == set(PLAN.roles)
-        order = list(world.pacs.received)
+        assert set(world.pacs.stored) == set(PLAN.roles)
+        order = list(world.pacs.stored)
         roles = {
             role: [order.index(u) for u, r in PLAN.roles.items() if r is role]
             for role in set(PLAN.roles.values())
@@ -428,7 +428,7 @@ async def test_a_peer_that_is_kept_on_the_server_is_a_destination_too(tmp_path: 
         export = await world.export(order["selection"], destination=order["destination"])
 
         assert export["state"] == "complete"
-        assert len(world.pacs.received) == len(PATIENT.datasets)
+        assert len(world.pacs.stored) == len(PATIENT.datasets)
 
 
 async def test_what_a_peer_refuses_is_missing(tmp_path: Path) -> None:

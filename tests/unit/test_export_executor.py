@@ -212,17 +212,17 @@ def test_a_peer_that_breaks_off_is_sent_the_rest_by_the_next_attempt(
     case.pacs.takes = takes
     with pytest.raises(PeerUnavailable):
         case.attempt(anonymise=anonymise, peer=True)
-    first = list(case.pacs.received)
+    first = list(case.pacs.stored)
     assert len(first) == takes
     assert case.files() == {}
-    case.pacs.received.clear()
+    case.pacs.stored.clear()
 
     case.pacs.takes = 10**9
     report = case.attempt(anonymise=anonymise, peer=True)
 
     assert report.progress.state is State.COMPLETE
-    assert set(first).isdisjoint(case.pacs.received)
-    assert len(first) + len(case.pacs.received) == len(PATIENT.datasets)
+    assert set(first).isdisjoint(case.pacs.stored)
+    assert len(first) + len(case.pacs.stored) == len(PATIENT.datasets)
     assert list(case.files()) == [MANIFEST_NAME]
 
 
@@ -232,12 +232,12 @@ def test_a_cancelled_sending_keeps_what_was_sent(case: Case) -> None:
     report = case.attempt(peer=True)
 
     assert report.progress.state is State.CANCELLED
-    assert len(case.pacs.received) == 4
+    assert len(case.pacs.stored) == 4
     assert case.files() == {}
     case.stopped.clear()
     case.stop_after = 10**9
     assert case.attempt(peer=True).progress.state is State.COMPLETE
-    assert len(case.pacs.received) == len(PATIENT.datasets)
+    assert len(case.pacs.stored) == len(PATIENT.datasets)
 
 
 def test_a_key_that_is_gone_when_the_job_runs_ends_it(case: Case) -> None:
