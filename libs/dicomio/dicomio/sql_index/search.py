@@ -74,7 +74,8 @@ class Finder:
         Parameters
         ----------
         wanted
-            About how many hits are: so many are fetched together where nothing has to be looked into.
+            How many hits are. Where nothing has to be looked into, so many are fetched together, and of
+            each batch no more: the last series may then miss some of its hits.
         """
         batch: dict[int, int] = {}
         expected = 0
@@ -82,9 +83,9 @@ class Finder:
             batch[series] = whole
             expected += whole
             if len(batch) >= _TOGETHER or expected >= wanted:
-                yield from self._fetched(batch, after)
+                yield from self._fetched(batch, after, wanted)
                 batch, expected = {}, 0
-        yield from self._fetched(batch, after)
+        yield from self._fetched(batch, after, wanted)
 
     def count(self) -> int:
         """Return how many hits there are."""
@@ -178,10 +179,10 @@ class Finder:
     # ── instances ───────────────────────────────────────────────────────────────────────────
 
     def _fetched(
-        self, batch: Mapping[int, int], after: Position
+        self, batch: Mapping[int, int], after: Position, wanted: int
     ) -> Iterator[tuple[int, Sequence[Hit]]]:
         """Yield hits of series: all instances where that is known, else those that fulfil the query."""
-        listed = self._listed([series for series, whole in batch.items() if whole])
+        listed = self._listed([one for one, whole in batch.items() if whole], after, wanted)
         segments = self._segments([series for series, whole in batch.items() if not whole])
         for series, whole in batch.items():
             if whole:
@@ -190,14 +191,18 @@ class Finder:
                 hits = [Hit((series, one), told) for one, told in self._in(segments[series])]
             yield series, sorted((h for h in hits if h.position > after), key=_position)
 
-    def _listed(self, series: Sequence[int]) -> Mapping[int, Sequence[Sequence[Any]]]:
+    def _listed(
+        self, series: Sequence[int], after: Position, wanted: int
+    ) -> Mapping[int, Sequence[Sequence[Any]]]:
+        """Return the first instances behind `after`, as many as are wanted, by series."""
         found: dict[int, list[Sequence[Any]]] = {one: [] for one in series}
         for some in chunks(series):
             statement = (
                 f"SELECT i.series, i.id, {LISTED} FROM {LISTED_FROM}"
-                f" WHERE i.series IN ({marks(some)})"
+                f" WHERE i.series IN ({marks(some)}) AND (i.series > ? OR i.id > ?)"
+                " ORDER BY i.series, i.id LIMIT ?"
             )
-            for row in rows(self._connection, statement, *some):
+            for row in rows(self._connection, statement, *some, *after, wanted):
                 found[row[0]].append(row)
         return found
 
