@@ -177,6 +177,36 @@ async def test_many_keys_are_all_listed(kv: KeyValue) -> None:
     assert list(await kv.keys()) == names
 
 
+async def test_a_list_is_whole_however_often_it_is_asked_for(kv: KeyValue) -> None:
+    """A list that is taken for empty now and then makes a replica forget jobs."""
+    names = [f"retrieval.{n:02}" for n in range(40)]
+    for name in (*names, "retrievals", "send.00"):
+        await kv.create(name, b"x")
+    await kv.delete("send.00")
+
+    lists = [list(await kv.keys(prefix)) for prefix in ("retrieval.", "") * 200]
+
+    assert lists == [names, [*names, "retrievals"]] * 200
+
+
+async def test_a_list_during_writes_has_what_was_there_before(kv: KeyValue) -> None:
+    names = [f"job-{n:02}" for n in range(40)]
+    revisions = {name: await kv.create(name, b"") for name in names}
+
+    async def write() -> None:
+        for _ in range(20):
+            for name in names:
+                revisions[name] = await kv.update(name, b"x", revision=revisions[name])
+
+    writing = asyncio.create_task(write())
+    lists = [list(await kv.keys())]
+    while not writing.done():
+        lists.append(list(await kv.keys()))
+    await writing
+
+    assert all(listed == names for listed in lists)
+
+
 async def test_buckets_do_not_see_each_other(open_kv: OpenKeyValue) -> None:
     async with open_kv("jobs") as jobs, open_kv("peers") as peers:
         await jobs.create("same", b"job")

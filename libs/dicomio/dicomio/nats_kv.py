@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
 
 import nats.errors
+from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext, api
 from nats.js.errors import (
@@ -15,12 +16,14 @@ from nats.js.errors import (
     KeyWrongLastSequenceError,
     NotFoundError,
 )
+from nats.js.kv import KV_MARKER_REASON, KV_OP
 from nats.js.kv import KeyValue as Bucket
 
 from dicomcore.errors import Conflict, KeyValueUnavailable, NotFound
 from dicomcore.ports import Entry
 from dicomio.key_rules import MAX_VALUE_BYTES, checked_key, checked_value
 from dicomio.nats_connection import NatsConnection, NatsOptions
+from dicomio.nats_listing import latest_messages
 
 _HEADERS_BYTES = 4096
 _NAME_IN_USE = 10058
@@ -91,22 +94,21 @@ class NatsKeyValue:
             await bucket.delete(key)
 
     async def keys(self, prefix: str = "") -> Sequence[str]:
-        bucket = await self._ready()
-        found: list[str] = []
+        await self._ready()
+        subject = f"$KV.{self._name}."
+        # A filter of the server's ends at a dot; what is left of the prefix is compared here.
+        within, dot, _ = prefix.rpartition(".")
         with self._connection.mapped_errors("list keys"):
-            watcher = await bucket.watchall(ignore_deletes=True, meta_only=True)
-            try:
-                while True:
-                    entry = await watcher.updates(  # type: ignore[no-untyped-call]  # of the SDK
-                        self._options.request_timeout_s
-                    )
-                    if entry is None:  # everything that was there has come
-                        break
-                    found.append(entry.key)
-            finally:
-                await watcher.stop()  # type: ignore[no-untyped-call]  # of the SDK
-        # The watch restarts where it was after a reconnect, and may repeat itself.
-        return sorted({key for key in found if key.startswith(prefix)})
+            messages = await latest_messages(
+                self._connection.stream,
+                f"KV_{self._name}",
+                f"{subject}{within}{dot}>",
+                timeout_s=self._options.request_timeout_s,
+            )
+        found = {
+            message.subject.removeprefix(subject) for message in messages if _is_there(message)
+        }
+        return sorted(key for key in found if key.startswith(prefix))
 
     async def changed(self, key: str, *, since: int, timeout_s: float) -> Entry | None:
         checked_key(key)
@@ -180,3 +182,9 @@ class NatsKeyValue:
             if exc.err_code != _NAME_IN_USE:
                 raise
             return await stream.key_value(self._name)  # somebody else was faster
+
+
+def _is_there(message: Msg) -> bool:
+    """Whether it is a value, not the mark that a deletion or the server's clean-up left."""
+    headers = message.headers or {}
+    return KV_OP not in headers and KV_MARKER_REASON not in headers
