@@ -27,7 +27,7 @@ from dicomcore.ports import FoundInstance, IndexDb, IndexedInstance, SearchScope
 from dicomcore.query import Query, Term, parse_term
 from dicomcore.tagpath import parse_path
 from dicomcore.tree import build_trees
-from dicomio.sql_index import SqlIndex
+from dicomio.sql_index import SqlIndex, search
 from tests import factories
 from tests.unit import matching_oracle as oracle
 from tests.unit.dicom_bytes import whole
@@ -181,10 +181,17 @@ def queries(draw: st.DrawFn) -> tuple[str, ...]:
     return tuple(f"{path}={criterion(draw, vr, text)}" for path, vr, text in chosen)
 
 
-@pytest.mark.parametrize("packed", ["nothing packed", "half packed", "all packed"])
+@pytest.mark.parametrize(
+    ("packed", "step"),
+    [("nothing packed", 128), ("half packed", 128), ("all packed", 128), ("all packed", 2)],
+)
 async def test_a_search_finds_what_a_reading_of_every_object_finds(
-    index: SqlIndex, packed: str
+    index: SqlIndex, monkeypatch: pytest.MonkeyPatch, packed: str, step: int
 ) -> None:
+    """In small steps too: the archive has fewer series than a search looks up at once."""
+    monkeypatch.setattr(search, "_HEAD", step)
+    monkeypatch.setattr(search, "_SMALLEST_CHUNK", min(step, 32))
+    monkeypatch.setattr(search, "_LARGEST_CHUNK", 8 * step)
     objects = archive()
     half = len(objects) // 2
     await index.upsert([one.indexed for one in objects[:half]])
@@ -206,7 +213,7 @@ async def test_a_search_finds_what_a_reading_of_every_object_finds(
     for texts in asked:
         query = Query(parse_term(text) for text in texts)
 
-        found = as_told(await search_all(index, query))
+        found = as_told(await search_all(index, query, limit=8 * step))
 
         assert found == expected(objects, query.terms), texts
         assert await index.count(query, EVERYWHERE) == len(found), texts

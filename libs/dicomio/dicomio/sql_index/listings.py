@@ -17,7 +17,7 @@ from dicomcore.tagpath import Path
 from dicomio.sql_index.hierarchy import LISTED, LISTED_FROM, listed
 from dicomio.sql_index.lookup import look_up
 from dicomio.sql_index.search import START, Finder, Hit, Position, on_series
-from dicomio.sql_index.segments import load
+from dicomio.sql_index.segments import PENDING, load
 from dicomio.sql_index.sql import chunks, marks, rows
 
 MOST_OPENED = 2000
@@ -107,7 +107,7 @@ def _posted(
     segments = [
         row[0]
         for row in rows(
-            connection, f"SELECT id FROM segment WHERE packed = 0 AND ({where})", *values
+            connection, f"SELECT id FROM segment WHERE {PENDING} AND ({where})", *values
         )
     ]
     if path_ids:

@@ -16,14 +16,14 @@ from dicomcore.ports import SearchScope
 from dicomcore.query import Query, Told
 from dicomio.sql_index.hierarchy import LISTED, LISTED_FROM
 from dicomio.sql_index.lookup import Condition, Lookup, look_up, series_with
-from dicomio.sql_index.segments import unpack_ids
+from dicomio.sql_index.segments import PENDING, unpack_ids
 from dicomio.sql_index.sql import chunks, marks, rows
 from dicomio.sql_index.texts import storable
 
+_HEAD = 128
+"""So many series are looked up of every term: which one is rare is seen, and often that is all."""
 _SMALLEST_CHUNK = 32
 _LARGEST_CHUNK = 2048
-_SPREAD = 128
-"""So far series are counted to see which term is the most selective."""
 _TOGETHER = 64
 """Series that are fetched with one statement."""
 _UNTOLD: Told = ()
@@ -121,19 +121,36 @@ class Finder:
         where, values = self._scope
         found = rows(
             self._connection,
-            "SELECT DISTINCT series FROM segment WHERE packed = 0"
+            f"SELECT DISTINCT series FROM segment WHERE {PENDING}"
             f" AND series >= ? AND ({where}) ORDER BY series",
             *(least, *values),
         )
         return [row[0] for row in found]
 
     def _packed(self, least: int, wanted: int) -> Iterator[tuple[int, int]]:
-        order = self._most_selective_first()
-        size = min(max(wanted, _SMALLEST_CHUNK), _LARGEST_CHUNK)
+        """Yield packed series: as far as short heads of the postings tell, then by the rarest term."""
+        alone = min(max(wanted, _SMALLEST_CHUNK), _LARGEST_CHUNK)
+        size = alone if len(self._lookups) == 1 else _HEAD
+        heads = [(one, self._head(one, least, size)) for one in self._lookups]
+        heads.sort(key=lambda head: (len(head[1]), not head[0].counts))
+        ended = [(lookup, head) for lookup, head in heads if len(head) < size]
+        if ended:
+            # All series of the rarest term are known: only these can hold hits.
+            left = _in_all([head for _, head in ended])
+            for lookup, _ in heads[len(ended) :]:
+                left = self._narrowed(lookup, left)
+            yield from self._wholes(left)
+            return
+        # Up to the end of the shortest reach, the heads are all there is.
+        reached = min(max(head) for _, head in heads)
+        left = _in_all([head for _, head in heads])
+        yield from self._wholes({one: counts for one, counts in left.items() if one <= reached})
+        yield from self._further([lookup for lookup, _ in heads], reached + 1, size)
+
+    def _further(self, order: Sequence[Lookup], least: int, size: int) -> Iterator[tuple[int, int]]:
         while True:
-            where, values = self._scope
-            scope: Condition = (f"series >= ? AND ({where})", (least, *values))
-            first = series_with(self._connection, order[0], scope, size)
+            size = min(2 * size, _LARGEST_CHUNK)
+            first = self._head(order[0], least, size)
             left = {series: [count] for series, count in first.items()}
             for lookup in order[1:]:
                 left = self._narrowed(lookup, left)
@@ -141,7 +158,12 @@ class Finder:
             if len(first) < size:
                 return
             least = max(first) + 1
-            size = min(2 * size, _LARGEST_CHUNK)
+
+    def _head(self, lookup: Lookup, least: int, size: int) -> Mapping[int, int]:
+        """Return the first series from `least` on in which a term may hold; fewer than `size`: all."""
+        where, values = self._scope
+        scope: Condition = (f"series >= ? AND ({where})", (least, *values))
+        return series_with(self._connection, lookup, scope, size)
 
     def _narrowed(self, lookup: Lookup, left: Mapping[int, list[int]]) -> dict[int, list[int]]:
         both: dict[int, list[int]] = {}
@@ -164,17 +186,6 @@ class Finder:
             for series in some:
                 size = sizes.get(series, 0)
                 yield series, size if all(count == size for count in left[series]) else 0
-
-    def _most_selective_first(self) -> list[Lookup]:
-        if len(self._lookups) == 1:
-            return self._lookups
-        return sorted(self._lookups, key=self._spread)
-
-    def _spread(self, lookup: Lookup) -> int:
-        """Return about how many series a term leaves, without counting far."""
-        return len(series_with(self._connection, lookup, ("TRUE", ()), _SPREAD)) + (
-            0 if lookup.counts else _SPREAD
-        )
 
     # ── instances ───────────────────────────────────────────────────────────────────────────
 
@@ -225,6 +236,13 @@ class Finder:
             if found:
                 ids = unpack_ids(blob)
                 yield from ((ids[number], told) for number, told in found)
+
+
+def _in_all(heads: Sequence[Mapping[int, int]]) -> dict[int, list[int]]:
+    """Return the series that are in all of them, in order, and their counts."""
+    first, *others = heads
+    common = set(first).intersection(*others)
+    return {series: [head[series] for head in heads] for series in sorted(common)}
 
 
 def _position(hit: Hit) -> Position:

@@ -19,6 +19,10 @@ from dicomio.sql_index.sql import change_many, chunks, marks, next_id, rows
 _QUICK = 1
 """Of zlib, for segments that will soon be merged."""
 
+PENDING = "packed = 0 AND written_at_us >= 0"
+"""On a row of `segment`: not in the postings yet. The second half always holds; without it SQLite walks
+an index of all segments instead of the one of these few."""
+
 Place = tuple[str, str, str]
 """Patient ID, Study and Series Instance UID: what a series hangs below."""
 
