@@ -54,6 +54,18 @@ def test_a_deleted_instance_is_gone_and_its_neighbours_are_not(tmp_path: Path) -
         store.get(gone)
 
 
+def test_what_cannot_be_got_is_not_listed(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    wanted = [f"{SERIES}/1.2.3.4/{DIGEST}.dcm", f"{SERIES}/1.2.3.4/notes.txt"]
+    for key in wanted:
+        store.put(key, [b"x"])
+
+    (tmp_path / SERIES / "1.2.3.4" / f"{DIGEST}.dcm").write_bytes(b"somebody else's")
+
+    assert [store.get(key) for key in keys(store)] == [b"x", b"x"]
+    assert keys(store) == wanted
+
+
 def test_a_key_that_would_be_taken_for_an_instance_is_refused(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
 

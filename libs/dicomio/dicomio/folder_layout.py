@@ -53,7 +53,8 @@ def entries(root: Path, folder: str) -> Iterator[tuple[str, str]]:
         found = []
         for key, path in _read(root, folder):
             if key.endswith("/"):  # its keys are to be sorted among those of files that are joined
-                found += _read(root, path[:-1])
+                # what nobody could get from there is not said to be there
+                found += [one for one in _read(root, path[:-1]) if place(one[0]) == one[1]]
             else:
                 name = key.rpartition("/")[2]
                 joined = _JOINED.fullmatch(name)
