@@ -5,17 +5,24 @@ Prints the port it listens on, and serves until its standard input is closed.
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import io
 import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import nats
+from minio import Minio
+from nats.js import JetStreamContext
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification
 
@@ -93,9 +100,8 @@ def ours(land: Land) -> Iterator[int]:
 @contextmanager
 def stock(land: Land) -> Iterator[int]:
     """Receive with pynetdicom as it is, large PDUs, no logging."""
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
-    def handle(event: evt.Event) -> int:
+    def take(event: evt.Event) -> None:
         land(
             Received(
                 sop_class_uid=str(event.request.AffectedSOPClassUID),
@@ -104,6 +110,55 @@ def stock(land: Land) -> Iterator[int]:
                 data=event.request.DataSet.getbuffer(),
             )
         )
+
+    with stock_server(take) as port:
+        yield port
+
+
+@contextmanager
+def stock_libraries(folder: Path) -> Iterator[int]:
+    """What one writes first with the libraries as they come: the same promises, nothing of ours.
+
+    pynetdicom hands over the event, pydicom tells where it belongs, minio-py puts it, nats-py waits
+    for the PubAck.
+    """
+    servers = json.loads((folder / "servers.json").read_text())
+    s3 = servers["s3"]
+    client = Minio(
+        s3["endpoint"], access_key=s3["access_key"], secret_key=s3["secret_key"], secure=False
+    )
+    loop = asyncio.new_event_loop()
+    Thread(target=loop.run_forever, daemon=True).start()
+
+    async def connect() -> JetStreamContext:
+        jetstream = (await nats.connect(servers["nats"])).jetstream()
+        await jetstream.add_stream(name="STOCK", subjects=["stock.>"])
+        return jetstream
+
+    jetstream = asyncio.run_coroutine_threadsafe(connect(), loop).result(PUBLISH_TIMEOUT_S)
+
+    def take(event: evt.Event) -> None:
+        body = event.encoded_dataset()
+        dataset = event.dataset
+        sha256 = hashlib.sha256(body).hexdigest()
+        uids = (dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID)
+        key = f"instances/{'/'.join(uids)}/{sha256[:16]}.dcm"
+        client.put_object(s3["bucket"], key, io.BytesIO(body), len(body))
+        announcement = json.dumps({"object_key": key, "sha256": sha256}).encode()
+        published = jetstream.publish("stock.stored", announcement)
+        asyncio.run_coroutine_threadsafe(published, loop).result(PUBLISH_TIMEOUT_S)
+
+    with stock_server(take) as port:
+        yield port
+
+
+@contextmanager
+def stock_server(take: Callable[[evt.Event], None]) -> Iterator[int]:
+    """Serve with pynetdicom; what `take` does not raise is answered Success."""
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+
+    def handle(event: evt.Event) -> int:
+        take(event)
         return 0
 
     ae = AE("STORE-SCP")
@@ -132,22 +187,36 @@ def _publish(bus: NatsBus, bridge: Bridge) -> Callable[[str, bytes, str], bool]:
     return publish
 
 
-KINDS = {
-    "ours-embedded": (ours, embedded),
-    "ours-distributed": (ours, distributed),
-    "ours-counting": (ours, counting),
-    "stock-distributed": (stock, distributed),
-    "stock-embedded": (stock, embedded),
-    "stock-counting": (stock, counting),
+Served = Callable[[Path], AbstractContextManager[int]]
+
+
+def _with(
+    server: Callable[[Land], AbstractContextManager[int]],
+    landing: Callable[[Path], AbstractContextManager[Land]],
+) -> Served:
+    @contextmanager
+    def serve(folder: Path) -> Iterator[int]:
+        with landing(folder) as land, server(land) as port:
+            yield port
+
+    return serve
+
+
+KINDS: dict[str, Served] = {
+    "ours-embedded": _with(ours, embedded),
+    "ours-distributed": _with(ours, distributed),
+    "ours-counting": _with(ours, counting),
+    "stock-libraries-distributed": stock_libraries,
+    "stock-distributed": _with(stock, distributed),
+    "stock-embedded": _with(stock, embedded),
+    "stock-counting": _with(stock, counting),
 }
 
 
 def main() -> None:
     kind, folder = sys.argv[1], Path(sys.argv[2])
     logs.configure(kind, "info", json=True)
-    server, landing = KINDS[kind]
-    with ExitStack() as stack:
-        port = stack.enter_context(server(stack.enter_context(landing(folder))))
+    with KINDS[kind](folder) as port:
         print(f"port {port}", flush=True)
         sys.stdin.read()
 
