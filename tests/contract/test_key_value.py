@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import nats
 import pytest
 
 from dicomcore.errors import Conflict, InvalidRequest, KeyValueUnavailable, NotFound
 from dicomcore.ports import KeyValue
 from dicomio.local_kv import LocalKeyValue
+from dicomio.nats_connection import NatsOptions
 
 LONG_S = 15.0
 SHORT_S = 0.3
@@ -338,3 +340,19 @@ async def test_a_closed_store_is_unavailable(open_kv: OpenKeyValue) -> None:
     for use in (kv.get("job-1"), kv.create("job-2", b""), kv.delete("job-1"), kv.keys()):
         with pytest.raises(KeyValueUnavailable):
             await use
+
+
+@pytest.mark.server
+async def test_on_nats_a_deletion_leaves_nothing_that_lists_would_meet(
+    open_nats_kv: OpenKeyValue, nats_options: NatsOptions
+) -> None:
+    async with open_nats_kv("jobs") as kv:
+        for number in range(3):
+            await kv.create(f"job-{number}", b"a")
+            await kv.delete(f"job-{number}")
+
+    client = await nats.connect(nats_options.servers[0])
+    state = (await client.jetstream().stream_info("KV_jobs")).state
+    await client.close()
+
+    assert state.messages == 0

@@ -89,9 +89,13 @@ class NatsKeyValue:
 
     async def delete(self, key: str) -> None:
         checked_key(key)
-        bucket = await self._ready()
+        await self._ready()
         with self._connection.mapped_errors("delete a key"):
-            await bucket.delete(key)
+            # Not `bucket.delete`: it leaves a mark, which every list would meet for ever. Nobody needs
+            # it: revisions are of the stream, so those of a key that is made again are higher.
+            await self._connection.stream.purge_stream(
+                f"KV_{self._name}", subject=f"$KV.{self._name}.{key}"
+            )
 
     async def keys(self, prefix: str = "") -> Sequence[str]:
         await self._ready()
