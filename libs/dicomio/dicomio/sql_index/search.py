@@ -20,7 +20,7 @@ from dicomio.sql_index.segments import PENDING, unpack_ids
 from dicomio.sql_index.sql import chunks, marks, rows
 from dicomio.sql_index.texts import storable
 
-_HEAD = 128
+_HEAD = 64
 """So many series are looked up of every term: which one is rare is seen, and often that is all."""
 _SMALLEST_CHUNK = 32
 _LARGEST_CHUNK = 2048
