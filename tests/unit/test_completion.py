@@ -48,6 +48,7 @@ def test_bash_completes_commands_options_and_choices() -> None:
     assert "tree" in completed("dicomtools", "show", "--format", "t")
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_the_shell_itself_accepts_its_script(shell: str) -> None:
     program = shutil.which(shell)
