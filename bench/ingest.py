@@ -2,9 +2,9 @@
 
 Every receiver is a process of its own, new for each run, with an empty store; the senders are DCMTK's
 `dcmsend`, one for each association. Printed are instances per second (median of the runs), and the
-processor time of the receiver, its children included, per GB received. The object store alone is
-measured with the same bytes from four threads. Then C-GET of the same slices out of Orthanc, and the
-time from the first C-STORE to the last instance that can be found.
+processor time of the receiver, its children included, per GB received. The object store alone, and the
+disk alone, are measured with the same bytes from four threads. Then C-GET of the same slices out of
+Orthanc, and the time from the first C-STORE to the last instance that can be found.
 
 Nothing that was written is deleted before the end (20 GB): a file system without a journal looks at each
 inode that was freed a minute ago before it gives out a new one, and who comes next would pay for it.
@@ -344,6 +344,21 @@ def server_alone(bench: Bench, threads: int) -> float:
     return len(files) / (time.perf_counter() - started)
 
 
+def disk_alone(bench: Bench, threads: int) -> float:
+    """Put every slice into a folder from some threads, synced as ours are; return the rate.
+
+    What no receiver that keeps the promise can exceed: nothing is received, hashed or announced.
+    """
+    store = DirectoryStore(tempfile.mkdtemp(dir=bench.folder))
+    bodies = [path.read_bytes() for path in sorted((bench.folder / "slices").rglob("*.dcm"))]
+    keys = [f"instances/1/1/1.{number}/{number:016x}.dcm" for number in range(len(bodies))]
+    os.sync()
+    started = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda key, body: store.put(key, [body]), keys, bodies))
+    return len(bodies) / (time.perf_counter() - started)
+
+
 # ── C-GET ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -498,18 +513,21 @@ def _bench(bench: Bench, options: argparse.Namespace) -> None:
     ]
     figures = {(kind, n): Figure() for kind in kinds for n in ASSOCIATIONS}
     alone: list[float] = []
+    disk: list[float] = []
     for number in range(options.runs):
         # whoever is first meets a cold machine: it is another one in each round
         for kind in kinds[number % len(kinds) :] + kinds[: number % len(kinds)]:
             for associations in ASSOCIATIONS:
                 measure(bench, kind, associations, figures[kind, associations])
         alone.append(server_alone(bench, 4))
+        disk.append(disk_alone(bench, 4))
     print(f"\n{bench.slices} slices of {bench.size_bytes / 1000:.0f} KB by dcmsend, instances/s")
     print(f"{'':42}{'4 assoc.':>9}{'CPU s/GB':>10}{'1 assoc.':>10}{'CPU s/GB':>10}")
     for kind in kinds:
         four, one = figures[kind, 4], figures[kind, 1]
         print(f"{kind:42}{four.rate:>9.0f}{four.cpu:>10.2f}{one.rate:>10.0f}{one.cpu:>10.2f}")
     print(f"{'the S3 server alone, 4 threads':42}{statistics.median(alone):>9.0f}")
+    print(f"{'the disk alone, synced, 4 threads':42}{statistics.median(disk):>9.0f}")
     _ratios({kind: figures[kind, 4].rate for kind in kinds}, statistics.median(alone))
     if not options.only:
         c_get(bench, options.runs)
