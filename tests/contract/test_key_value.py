@@ -209,6 +209,26 @@ async def test_a_list_during_writes_has_what_was_there_before(kv: KeyValue) -> N
     assert all(listed == names for listed in lists)
 
 
+async def test_a_list_during_deletions_has_what_stays(kv: KeyValue) -> None:
+    kept = [f"kept-{n:02}" for n in range(20)]
+    gone = [f"gone-{n:03}" for n in range(200)]
+    for name in (*kept, *gone):
+        await kv.create(name, b"x")
+
+    async def delete() -> None:
+        for name in gone:
+            await kv.delete(name)
+
+    deleting = asyncio.create_task(delete())
+    lists = [list(await kv.keys())]
+    while not deleting.done():
+        lists.append(list(await kv.keys()))
+    await deleting
+
+    assert all(set(kept) <= set(listed) <= {*kept, *gone} for listed in lists)
+    assert list(await kv.keys()) == kept
+
+
 async def test_buckets_do_not_see_each_other(open_kv: OpenKeyValue) -> None:
     async with open_kv("jobs") as jobs, open_kv("peers") as peers:
         await jobs.create("same", b"job")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 import nats.errors
@@ -10,6 +11,8 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 
 _BATCH = 500
+_LOOK_AGAIN_S = 0.5
+"""So long nothing comes before the server is asked whether anything will."""
 _FORGOTTEN_AFTER_S = 60.0
 
 
@@ -30,7 +33,7 @@ async def latest_messages(
     Raises
     ------
     nats.errors.Error
-        The server did not answer in `timeout_s`, or a message was lost on the way.
+        Nothing came for `timeout_s`, or a message was lost on the way.
     """
     consumer = await jetstream.add_consumer(
         stream,
@@ -55,22 +58,29 @@ async def latest_messages(
 async def _pulled(
     jetstream: JetStreamContext, stream: str, consumer: str, pending: int, *, timeout_s: float
 ) -> list[Msg]:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
     messages: list[Msg] = []
     subscription = await jetstream.pull_subscribe_bind(stream=stream, name=consumer)
     try:
         while pending:
             try:
-                batch = await subscription.fetch(min(pending, _BATCH), timeout=timeout_s)
+                batch = await subscription.fetch(min(pending, _BATCH), timeout=_LOOK_AGAIN_S)
             except nats.errors.TimeoutError:
-                # What was pending may have been purged meanwhile.
-                if not (await subscription.consumer_info()).num_pending:
+                # What was pending may have been purged meanwhile; or it is on its way, or was lost there.
+                info = await subscription.consumer_info()
+                sent = info.delivered.consumer_seq if info.delivered else 0
+                if sent == len(messages) and not info.num_pending:
                     break
-                raise
+                if loop.time() > deadline:
+                    raise
+                continue
             messages.extend(batch)
             last = batch[-1].metadata
             if last.sequence.consumer != len(messages):
                 raise nats.errors.Error("messages were lost on the way")
             pending = last.num_pending
+            deadline = loop.time() + timeout_s
     finally:
         await subscription.unsubscribe()
     return messages
