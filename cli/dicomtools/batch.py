@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import structlog
+
 from dicomcore.errors import DicomToolsError
 from dicomcore.export import Manifest
 from dicomcore.ports import ObjectStore
@@ -23,6 +25,8 @@ from dicomtools.screen import Screen
 from dicomtools.summary import found_nothing, summary
 from dicomtools.work_folder import WorkFolder
 from qr_gateway.retrieval.model import Progress, Report, RetrievalRequest, State
+
+log = structlog.get_logger(__name__)
 
 
 class Retrieve(Protocol):
@@ -100,6 +104,7 @@ def _retrieved(patient: Patient, options: RetrieveOptions, bench: Bench) -> bool
     except DicomToolsError as exc:
         return _failed(patient, bench, advice(exc, facts=options.anonymization is None))
     except Exception as exc:  # noqa: BLE001 - a fault of ours: it must not cost the other patients
+        log.error("patient_failed", problem=type(exc).__name__)  # noqa: TRY400 - no words of theirs
         return _failed(patient, bench, fault_of_ours(exc))
     bench.screen.say(_ended(request, report, manifest, str(folder), options))
     if options.show_tree and manifest is not None and manifest.instances:

@@ -24,6 +24,7 @@ _HEAD = 64
 """So many series are looked up of every term: which one is rare is seen, and often that is all."""
 _SMALLEST_CHUNK = 32
 _LARGEST_CHUNK = 2048
+_ALL = 2**62
 _TOGETHER = 64
 """Series that are fetched with one statement."""
 _UNTOLD: Told = ()
@@ -67,7 +68,7 @@ class Finder:
         """Segments whose attributes were looked into."""
 
     def by_series(
-        self, after: Position = START, *, wanted: int = 1
+        self, after: Position = START, *, wanted: int = _ALL
     ) -> Iterator[tuple[int, Sequence[Hit]]]:
         """Yield series that may hold hits, in order, and their hits behind `after`: perhaps none.
 
@@ -101,7 +102,7 @@ class Finder:
 
     # ── series ──────────────────────────────────────────────────────────────────────────────
 
-    def _candidates(self, least: int, wanted: int = _LARGEST_CHUNK) -> Iterator[tuple[int, int]]:
+    def _candidates(self, least: int, wanted: int = _ALL) -> Iterator[tuple[int, int]]:
         """Yield series from `least` on in order, and of how many instances all is known to hold.
 
         0 where it has to be looked into: something is pending, or the postings do not tell.
