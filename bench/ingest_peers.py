@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import psutil
+from bench.ingest_memory import Memory
 from tests.e2e.trio import STORE_SCP, Trio
 from tests.peers.orthanc import orthanc
 from tests.peers.processes import free_ports, listens, required_program, running
@@ -58,6 +59,12 @@ class Bench:
     size_bytes: int
     weed: Weed
     nats: NatsServer
+    memory: Memory
+
+    def settle(self) -> None:
+        """Leave nothing of the run before to the next one: neither writes, nor memory."""
+        os.sync()
+        self.memory.prepare()
 
 
 @contextmanager
@@ -170,6 +177,7 @@ def orthanc_receiver(_bench: Bench, folder: Path) -> Iterator[Receiving]:
 
 RECEIVER_KINDS: dict[str, Callable[[Bench, Path], AbstractContextManager[Receiving]]] = {
     "ours, embedded: fsync + durable events": partial(python_receiver, "ours-embedded"),
+    "a bare loop that keeps the promises": partial(python_receiver, "bare-embedded"),
     "ours, S3 + JetStream": partial(python_receiver, "ours-distributed"),
     "ours, the service, 1 process": partial(service, 1),
     "ours, the service, 2 processes": partial(service, 2),
@@ -177,6 +185,7 @@ RECEIVER_KINDS: dict[str, Callable[[Bench, Path], AbstractContextManager[Receivi
     "stock pynetdicom, application": stock_application,
     "stock pynetdicom, only counting": partial(python_receiver, "stock-counting"),
     "stock pynetdicom, minio-py, nats-py": partial(python_receiver, "stock-libraries-distributed"),
+    "the same with PDUs of 128 KB": partial(python_receiver, "stock-large-distributed"),
     "stock pynetdicom, our landing in S3": partial(python_receiver, "stock-distributed"),
     "Orthanc": orthanc_receiver,
     "DCMTK storescp +B, nothing synced": dcmtk_storescp,

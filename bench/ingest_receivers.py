@@ -21,6 +21,7 @@ from threading import Thread
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import nats
+from bench.ingest_bare import bare
 from minio import Minio
 from nats.js import JetStreamContext
 from pynetdicom import AE, AllStoragePresentationContexts, evt
@@ -42,6 +43,8 @@ from store_scp.server import StoreScp
 
 PUBLISH_TIMEOUT_S = 30.0
 LARGE_PDU = 131_072
+DEFAULT_PDU = 16_382
+"""Of pynetdicom."""
 _NOW = datetime.now(UTC)
 Land = Callable[[Received], StoredInstance]
 
@@ -116,7 +119,7 @@ def stock(land: Land) -> Iterator[int]:
 
 
 @contextmanager
-def stock_libraries(folder: Path) -> Iterator[int]:
+def stock_libraries(folder: Path, maximum_pdu: int = DEFAULT_PDU) -> Iterator[int]:
     """What one writes first with the libraries as they come: the same promises, nothing of ours.
 
     pynetdicom hands over the event, pydicom tells where it belongs, minio-py puts it, nats-py waits
@@ -148,12 +151,12 @@ def stock_libraries(folder: Path) -> Iterator[int]:
         published = jetstream.publish("stock.stored", announcement)
         asyncio.run_coroutine_threadsafe(published, loop).result(PUBLISH_TIMEOUT_S)
 
-    with stock_server(take) as port:
+    with stock_server(take, maximum_pdu) as port:
         yield port
 
 
 @contextmanager
-def stock_server(take: Callable[[evt.Event], None]) -> Iterator[int]:
+def stock_server(take: Callable[[evt.Event], None], maximum_pdu: int = LARGE_PDU) -> Iterator[int]:
     """Serve with pynetdicom; what `take` does not raise is answered Success."""
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
@@ -162,7 +165,7 @@ def stock_server(take: Callable[[evt.Event], None]) -> Iterator[int]:
         return 0
 
     ae = AE("STORE-SCP")
-    ae.maximum_pdu_size = LARGE_PDU
+    ae.maximum_pdu_size = maximum_pdu
     ae.maximum_associations = 64
     ae.supported_contexts = AllStoragePresentationContexts
     ae.add_supported_context(Verification)
@@ -206,7 +209,9 @@ KINDS: dict[str, Served] = {
     "ours-embedded": _with(ours, embedded),
     "ours-distributed": _with(ours, distributed),
     "ours-counting": _with(ours, counting),
+    "bare-embedded": bare,
     "stock-libraries-distributed": stock_libraries,
+    "stock-large-distributed": partial(stock_libraries, maximum_pdu=LARGE_PDU),
     "stock-distributed": _with(stock, distributed),
     "stock-embedded": _with(stock, embedded),
     "stock-counting": _with(stock, counting),

@@ -220,7 +220,7 @@ def test_rolling_restart_while_an_association_is_open_finishes_it(stack: Stack) 
 def test_logs_hold_no_patient_data(stack: Stack) -> None:
     logs = stack.logs()
 
-    assert "instance_stored" in logs
+    assert "association_released" in logs
     for patient in (IN_THE_PACS, *SENT):
         assert patient.patient_id not in logs
 

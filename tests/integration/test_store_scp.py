@@ -6,7 +6,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from pydicom.uid import (
 )
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from structlog.testing import capture_logs
 
 from dicomcore.errors import InvalidRequest, Unavailable
 from dicomcore.received import Received, StoredInstance
@@ -67,6 +68,24 @@ def test_an_echo_is_answered(scp: World) -> None:
     with scp.scu() as scu:
         assert scu.echo(context_id=3) == SUCCESS
         scu.release()
+
+
+def test_the_log_sums_an_association_up(scp: World) -> None:
+    data = encode(instance(size_bytes=10_000))
+
+    def is_end(line: Mapping[str, object]) -> bool:
+        return line["event"] == "association_released"
+
+    with capture_logs() as lines, scp.scu() as scu:
+        assert scu.store(data, RT_PLAN, f"{ROOT}.3.1") == SUCCESS
+        assert scu.store(data, RT_PLAN, f"{ROOT}.3.2") == MISMATCH
+        scu.release()
+        wait_until(lambda: any(map(is_end, lines)), what="the line of the association")
+
+    (line,) = filter(is_end, lines)
+    (stored,) = scp.objects()
+    assert (line["stored"], line["refused"]) == (1, 1)
+    assert line["stored_bytes"] == scp.store.stat(stored).size_bytes
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)

@@ -126,7 +126,7 @@ async def test_a_plan_retrieved_over_http_is_complete_and_in_the_index(up: Up) -
     assert process.returncode == 0
     assert "Stopping" in said
     log = (up.folder / "log").read_text()
-    assert "instance_stored" in log
+    assert "association_released" in log
     assert "CANARY" not in log
     assert "PLAN_1" not in log
 

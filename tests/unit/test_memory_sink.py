@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dicomcore.landing import prepare
 from dicomcore.received import Received
+from dicomio.aligned import misalignment
 from dicomio.pacs import commands
 from dicomio.pacs.commands import Command
 from dicomio.pacs.intake import Intake
@@ -55,7 +56,7 @@ def source(data: bytes) -> Intake:
     return Intake(receive)
 
 
-def taken(sink: MemorySink, data: bytes, *cuts: int) -> bytes | bytearray | memoryview:
+def taken(sink: MemorySink, data: bytes, *cuts: int) -> memoryview:
     sink.begin(1, store_request())
     coming, start = source(data), 0
     for end in (*sorted(cuts), len(data)):
@@ -88,22 +89,38 @@ def test_a_data_set_is_its_owners_until_it_is_given_back() -> None:
     first = taken(sink, b"first one")
 
     second = taken(sink, b"2nd")
+    memory = second.obj
     sink.give_back(second)
     third = taken(sink, b"and the third")
 
     assert bytes(first) == b"first one"
-    assert third is second
+    assert third.obj is memory
     assert bytes(third) == b"and the third"
 
 
 def test_memory_that_somebody_still_looks_at_is_not_used_again() -> None:
     sink = MemorySink(1 << 24, lambda _context_id: SYNTAX)
-    kept = memoryview(taken(sink, b"kept"))
+    came = taken(sink, b"kept")
+    kept = came[:]
 
-    sink.give_back(kept.obj)
+    sink.give_back(came)
     taken(sink, b"next")
 
     assert bytes(kept) == b"kept"
+
+
+def test_an_instance_lies_where_its_object_can_be_written_from() -> None:
+    sink = MemorySink(1 << 24, lambda _context_id: SYNTAX)
+    header, _ = prepare(Received(CT_IMAGE, INSTANCE, SYNTAX, DATA)).parts
+    sink.give_back(taken(sink, DATA))
+
+    # of the first one nobody knew how large it would be
+    second = taken(sink, DATA)
+    kept = taken(sink, DATA)
+    sink.give_back(second)
+    fourth = taken(sink, DATA)
+
+    assert [misalignment(kept), misalignment(fourth)] == [len(header), len(header)]
 
 
 def test_a_data_set_above_the_limit_is_refused() -> None:

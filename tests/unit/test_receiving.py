@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dicomcore.errors import ObjectStoreFull
 from dicomcore.landing import prepare
 from dicomcore.received import Received
+from dicomio.aligned import misalignment
 from dicomio.pacs import commands
 from dicomio.pacs.commands import Command
 from dicomio.pacs.intake import Intake
@@ -105,6 +106,15 @@ def test_a_data_set_in_memory_or_in_a_file_is_the_same_object(
     assert list(tmp_path.iterdir()) == []
     if descriptors:
         assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+
+
+def test_a_data_set_in_memory_lies_where_its_object_can_be_written_from() -> None:
+    sink = DataSetIntake(ScpOptions(), {1: CONTEXT})
+
+    for _ in range(2):
+        received = take_all(sink, 16_000)
+        header, data = prepare(received).parts
+        assert misalignment(data) == len(header)
 
 
 def test_without_room_for_the_file_it_is_received_to_its_end_and_refused_for_the_moment(

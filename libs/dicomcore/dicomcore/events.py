@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
 
 from dicomcore.errors import Unreadable
 
@@ -175,19 +176,19 @@ def encode(
     traceparent
         W3C Trace Context; empty: the event is part of no trace.
     """
-    return (
-        CloudEvent(
-            id=event_id,
-            source=source,
-            type=data.TYPE,
-            time=time,
-            traceparent=traceparent or None,
-            # FHIR knows no null, and names its members in camel case
-            data=data.model_dump(mode="json", by_alias=True, exclude_none=True),
-        )
-        .model_dump_json(exclude_none=True)
-        .encode()
-    )
+    envelope: dict[str, object] = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": source,
+        "type": data.TYPE,
+        "time": time,
+        "datacontenttype": "application/json",
+    }
+    if traceparent:
+        envelope["traceparent"] = traceparent
+    envelope["data"] = data
+    # FHIR knows no null, and names its members in camel case
+    return to_json(envelope, by_alias=True, exclude_none=True)
 
 
 def decode(body: bytes, kind: type[T]) -> T:

@@ -106,13 +106,21 @@ def prepare(received: Received) -> Landing:
     )
 
 
-def digest(
-    sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
-) -> hashlib._Hash | None:
-    """Return the SHA-256 of an object to which the data set has yet to be added.
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An object whose data set has yet to come."""
 
-    It is begun with what the C-STORE request and its presentation context say: `prepare` refuses a data
-    set that says otherwise. None if they are not UIDs; `prepare` refuses that as well.
+    header_bytes: int
+    """How long its Part 10 header is."""
+    digest: hashlib._Hash
+    """Its SHA-256, to which the data set has yet to be added."""
+
+
+def begun(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> Begun | None:
+    """Return the beginning of an object, before its data set has come.
+
+    It is what the C-STORE request and its presentation context say: `prepare` refuses a data set that
+    says otherwise. None if they are not UIDs; `prepare` refuses that as well.
     """
     try:
         header = part10_header(
@@ -122,7 +130,7 @@ def digest(
         )
     except InvalidUid:
         return None
-    return hashlib.sha256(header)
+    return Begun(len(header), hashlib.sha256(header))
 
 
 def _sha256(header: bytes, data: memoryview) -> str:
@@ -156,10 +164,10 @@ def _walk(data: Buffer, encoding: Encoding) -> dict[str, str]:
     found: dict[str, str] = {}
     texts: dict[str, bytes] = {}
     view = memoryview(data)
-    for element in top_level(view, encoding):
-        keyword = _WANTED.get(element.tag)
-        if keyword is None or element.length == UNDEFINED_LENGTH:
+    for element in top_level(view, encoding, _WANTED):
+        if element.length == UNDEFINED_LENGTH:
             continue
+        keyword = _WANTED[element.tag]
         raw = view[element.start : element.start + element.length].tobytes()
         if element.tag not in _IDENTITY:
             texts[keyword] = raw[:_LONGEST_TEXT]

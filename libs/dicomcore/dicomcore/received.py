@@ -23,7 +23,7 @@ class Received:
     the call that it was handed to has returned."""
     calling_ae_title: str = ""
     sha256: str = ""
-    """What `dicomcore.landing.digest` gave after the data set, hexadecimal, where it was computed while
+    """What `dicomcore.landing.begun` gave after the data set, hexadecimal, where it was computed while
     the bytes came; empty: not yet."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from dicomcore.errors import Unreadable
@@ -11,6 +11,7 @@ from dicomcore.errors import Unreadable
 Buffer = bytes | bytearray | memoryview
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
+DELIMITING_GROUP = 0xFFFE
 ITEM = 0xFFFEE000
 ITEM_DELIMITER = 0xFFFEE00D
 SEQUENCE_DELIMITER = 0xFFFEE0DD
@@ -31,6 +32,10 @@ class Encoding:
     little_endian: bool
 
 
+_COMMON = Encoding(implicit_vr=False, little_endian=True)
+_SHORT_HEADER = struct.Struct("<HH2sH")
+
+
 @dataclass(frozen=True, slots=True)
 class Element:
     """Where the value of one top-level element is."""
@@ -43,8 +48,15 @@ class Element:
     """In bytes; `UNDEFINED_LENGTH` where delimiters end the value."""
 
 
-def top_level(data: Buffer, encoding: Encoding) -> Iterator[Element]:
+def top_level(
+    data: Buffer, encoding: Encoding, wanted: Collection[int] | None = None
+) -> Iterator[Element]:
     """Yield the top-level elements in their order, to the end of the data set.
+
+    Parameters
+    ----------
+    wanted
+        Only elements of these tags are yielded; the others are walked over all the same.
 
     Trailing zeros, odd lengths, unknown VRs, groups out of order and stray delimiters are let
     through: real data have them, and an object must not be lost for them.
@@ -60,8 +72,21 @@ def top_level(data: Buffer, encoding: Encoding) -> Iterator[Element]:
     PS3.5 7.1 (elements), 7.5 (sequences), A.4 (encapsulated pixel data).
     """
     reader = ElementReader(data, encoding)
+    view = memoryview(data)
+    # most elements are short and explicit: in the common byte order a header is read in one go then
+    at_once = len(view) - _SHORT_HEADER.size if encoding == _COMMON else -1
     position = 0
-    while not reader.at_end(position):
+    while True:
+        if position <= at_once and view[position]:  # a zero may be padding
+            group, number, vr, length = _SHORT_HEADER.unpack_from(view, position)
+            if vr in SHORT_VRS and group != DELIMITING_GROUP:
+                start, tag = position + _SHORT_HEADER.size, group << 16 | number
+                position = reader.skip(start, length)
+                if wanted is None or tag in wanted:
+                    yield Element(tag, start, length)
+                continue
+        if reader.at_end(position):
+            return
         tag, start, length, implicit_vr = reader.header(position, implicit_vr=encoding.implicit_vr)
         if length != UNDEFINED_LENGTH:
             position = reader.skip(start, length)
@@ -69,7 +94,8 @@ def top_level(data: Buffer, encoding: Encoding) -> Iterator[Element]:
             raise Unreadable("delimiter of undefined length", offset=position)
         else:
             position = _skip_undefined(reader, start, encoding, implicit_vr=implicit_vr)
-        yield Element(tag, start, length)
+        if wanted is None or tag in wanted:
+            yield Element(tag, start, length)
 
 
 def _skip_undefined(
@@ -137,7 +163,7 @@ class ElementReader:
             raise Unreadable("element is cut off", offset=position)
         group, element = self._tag.unpack_from(self._data, position)
         tag = group << 16 | element
-        if implicit_vr or group == 0xFFFE:
+        if implicit_vr or group == DELIMITING_GROUP:
             return tag, position + 8, self._length32.unpack_from(self._data, position + 4)[0], True
         vr = bytes(self._data[position + 4 : position + 6])
         if vr in SHORT_VRS:
@@ -184,7 +210,7 @@ class ElementReader:
             return False
         group = self._tag.unpack_from(self._data, follows)[0]
         vr = bytes(self._data[follows + 4 : follows + 6])
-        return group == 0xFFFE or (
+        return group == DELIMITING_GROUP or (
             length != UNDEFINED_LENGTH and (vr in SHORT_VRS or vr in LONG_VRS)
         )
 
@@ -210,7 +236,7 @@ class ElementReader:
                 position = value
             elif not in_item and tag != ITEM:
                 raise Unreadable("sequence holds something else than items", offset=position)
-            elif in_item and tag >> 16 == 0xFFFE:
+            elif in_item and tag >> 16 == DELIMITING_GROUP:
                 raise Unreadable("item holds a delimiter of another level", offset=position)
             elif length != UNDEFINED_LENGTH:
                 position = self.skip(value, length)

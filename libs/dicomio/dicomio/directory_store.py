@@ -26,8 +26,9 @@ from dicomcore.errors import (
 )
 from dicomcore.keys import check_key, check_prefix
 from dicomcore.ports import ObjectStat
-from dicomio.durable import link_or_rename_absent, sync_directory, write_new
+from dicomio.durable import link_or_rename_absent, sync_directory
 from dicomio.folder_layout import entries, listed_from, place
+from dicomio.new_files import NewFiles
 from dicomio.parts import Parts
 from dicomio.usage import UsageEstimate
 
@@ -77,6 +78,7 @@ class DirectoryStore:
         self._leftover_after_s = leftover_after_s
         self._usage = UsageEstimate(lambda start_after: self.list("", start_after=start_after))
         self._names = itertools.count()
+        self._files = NewFiles()
         self._base = f"{self._root}{os.sep}"
         self._staged = f"{self._staging}{os.sep}{uuid4().hex}-"
         self._durable_directories: set[str] = set()
@@ -102,7 +104,7 @@ class DirectoryStore:
                 return False
             staged = f"{self._staged}{next(self._names)}.part"
             try:
-                write_new(staged, body)
+                self._files.write(staged, body)
                 created = self._give_name(staged, path, unsynced)
             finally:
                 with suppress(FileNotFoundError):

@@ -11,8 +11,6 @@ import os
 import sys
 from pathlib import Path
 
-from dicomio.parts import CHUNK_BYTES, Parts
-
 StrPath = str | os.PathLike[str]
 
 _NO_LINKS = {
@@ -50,31 +48,6 @@ def sync_directory(directory: StrPath) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def write_new(path: StrPath, body: Parts) -> None:
-    """Write a file that is not there yet, for its owner only; it is on the medium when this returns."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags, 0o600)
-    try:
-        if not _written_at_once(descriptor, body):
-            for chunk in body:
-                left = chunk
-                while left:
-                    left = left[os.write(descriptor, left) :]
-        sync_file(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _written_at_once(descriptor: int, body: Parts) -> bool:
-    """Write a small object in one system call, if the system has one for that; tell whether it was done."""
-    if body.size_bytes > CHUNK_BYTES or not hasattr(os, "writev"):
-        return False
-    if os.writev(descriptor, list(body)) == body.size_bytes:
-        return True
-    os.lseek(descriptor, 0, os.SEEK_SET)  # no room, perhaps: the next write says so
-    return False
 
 
 def link_or_rename_absent(source: StrPath, target: StrPath, *, claims: Path) -> bool:

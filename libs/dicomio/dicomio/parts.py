@@ -18,12 +18,12 @@ class Parts:
     """
 
     def __init__(self, parts: Sequence[bytes | memoryview]) -> None:
-        self._parts = [memoryview(part).cast("B") for part in parts]
-        self.size_bytes = sum(len(part) for part in self._parts)
+        self.parts = [memoryview(part).cast("B") for part in parts]
+        self.size_bytes = sum(len(part) for part in self.parts)
 
     def __iter__(self) -> Iterator[memoryview]:
         """Yield the chunks; each is valid until the next one."""
-        for part in self._parts:
+        for part in self.parts:
             for start in range(0, len(part), CHUNK_BYTES):
                 yield part[start : start + CHUNK_BYTES]
                 _give_back(part, start)

@@ -203,9 +203,9 @@ class AcceptedAssociation:
             outcome, last_word = exc.outcome, exc.last_word
             why = "the peer aborted" if outcome is Outcome.ABORTED else ""
         if outcome is Outcome.RELEASED:
-            log.info("association_released")
+            log.info("association_released", **tally.facts)
         else:
-            log.warning("association_aborted", reason=why)
+            log.warning("association_aborted", reason=why, **tally.facts)
         self._around.happened(outcome)
         tally.tell(why or outcome)
         return last_word

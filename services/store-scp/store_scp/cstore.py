@@ -49,13 +49,8 @@ class StoreHandler:
             tally.stored(stored)
             self._metrics.received_bytes.inc(stored.size_bytes)
             self._metrics.duplicates.inc(not stored.created)
-            log.info(
-                "instance_stored",
-                object_key=str(stored.key),
-                size_bytes=stored.size_bytes,
-                created=stored.created,
-                duration_ms=round((time.perf_counter() - started) * 1000, 1),
-            )
+            # the line of the association sums these up: one for each instance costs as much as its digest
+            log.debug("instance_stored", object_key=str(stored.key), created=stored.created)
         except DicomToolsError as exc:
             status, comment = status_of(exc), exc.sentence[:COMMENT_LENGTH]
             write = log.error if isinstance(exc, Unavailable) else log.warning

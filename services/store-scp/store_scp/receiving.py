@@ -12,9 +12,10 @@ from typing import IO
 import structlog
 
 from dicomcore.errors import ObjectStoreFull
-from dicomcore.landing import digest
+from dicomcore.landing import begun
 from dicomcore.received import Received
 from dicomcore.walk import Buffer
+from dicomio.aligned import aligned
 from dicomio.pacs import commands
 from dicomio.pacs.commands import Command
 from dicomio.pacs.negotiation import AcceptedContext
@@ -32,8 +33,9 @@ _HASHED_BYTES = 256 * 1024
 class DataSetIntake:
     """The `Sink` of one association; its memory grows to the largest data set below the limit.
 
-    The digest is computed as the bytes come. A file has no name: whatever becomes of this process,
-    nothing is left of it.
+    The digest is computed as the bytes come. In memory the data set lies behind room for the Part 10
+    header that its object will begin with, so that both can go to a disk as they are. A file has no name:
+    whatever becomes of this process, nothing is left of it.
     """
 
     def __init__(self, options: ScpOptions, contexts: Mapping[int, AcceptedContext]) -> None:
@@ -45,18 +47,21 @@ class DataSetIntake:
         self._problem: ObjectStoreFull | None = None
         self._digest: hashlib._Hash | None = None
         self._spooling = False
-        self._size = self._used = self._hashed = 0
+        self._size = self._start = self._used = self._hashed = 0
 
     def begin(self, context_id: int, command: Command) -> None:
         self.release()
-        self._size = self._used = self._hashed = 0
         self._spooling, self._problem = False, None
         context = self._contexts.get(context_id)
-        self._digest = digest(
+        beginning = begun(
             command.text(commands.AFFECTED_SOP_CLASS_UID),
             command.text(commands.AFFECTED_SOP_INSTANCE_UID),
             "" if context is None else context.transfer_syntax,
         )
+        self._digest = None if beginning is None else beginning.digest
+        self._size = 0
+        self._start = 0 if beginning is None else beginning.header_bytes
+        self._used = self._hashed = self._start
 
     def take(self, source: Source, length: int) -> None:
         self._size += length
@@ -75,7 +80,7 @@ class DataSetIntake:
         """Return the data set, in memory or mapped; `release` gives it up."""
         if not self._spooling:
             self._hash()
-            return self._memory[: self._used]
+            return self._memory[self._start : self._used]
         self._spool()
         if self._file is None or self._problem is not None:
             return b""
@@ -128,21 +133,22 @@ class DataSetIntake:
         if not self._spooling:
             if self._used + wanted <= len(self._memory):
                 return wanted
-            if self._used + wanted <= self._options.memory_bytes:
+            if self._used - self._start + wanted <= self._options.memory_bytes:
                 self._grow(self._used + wanted)
                 return wanted
             self._spooling = True
             self._open_file()
-            if not self._memory:
-                self._grow(1)
+            if self._used >= len(self._memory):
+                self._grow(self._used + 1)
         if self._used == len(self._memory):
             self._spool()
         return min(wanted, len(self._memory) - self._used)
 
     def _grow(self, least: int) -> None:
-        size = min(max(2 * len(self._memory), least, _FIRST_BYTES), self._options.memory_bytes)
-        roomy = memoryview(bytearray(size))
-        roomy[: self._used] = self._memory[: self._used]
+        size = max(2 * len(self._memory), _FIRST_BYTES)
+        roomy = aligned(max(min(size, self._options.memory_bytes), least))
+        kept = min(self._used, len(self._memory))
+        roomy[:kept] = self._memory[:kept]
         self._memory = roomy
 
     def _open_file(self) -> None:
@@ -156,8 +162,8 @@ class DataSetIntake:
     def _spool(self) -> None:
         """Empty the memory into the file; without room there, what comes is dropped to its end."""
         self._hash()
-        left = self._memory[: self._used]
-        self._used = self._hashed = 0
+        left = self._memory[self._start : self._used]
+        self._start = self._used = self._hashed = 0
         if self._file is None or self._problem is not None:
             return
         try:

@@ -1,4 +1,4 @@
-"""What one association brought, for the audit trail."""
+"""What one association brought, for the audit trail and the log."""
 
 from __future__ import annotations
 
@@ -32,15 +32,28 @@ class Tally:
         self._studies: set[str] = set()
         self._patient_ids: set[str] = set()
         self._statuses: Counter[int] = Counter()
+        self._stored = self._stored_bytes = self._requests = 0
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """What the whole association brought."""
+        return {
+            "stored": self._stored,
+            "stored_bytes": self._stored_bytes,
+            "refused": self._requests - self._stored,
+        }
 
     def stored(self, stored: StoredInstance) -> None:
         """Take one instance that has landed."""
+        self._stored += 1
+        self._stored_bytes += stored.size_bytes
         self._studies.add(stored.key.ref.study_instance_uid)
         if stored.patient_id:
             self._patient_ids.add(stored.patient_id)
 
     def answered(self, status: int) -> None:
         """Take the status of one request."""
+        self._requests += 1
         self._statuses[status] += 1
         if len(self._studies) >= STUDIES_AT_ONCE:
             self.tell("the association goes on")

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 
-from dicomcore.landing import digest
+from dicomcore.landing import begun
 from dicomcore.walk import Buffer
+from dicomio.aligned import ALIGNED, misalignment
 from dicomio.pacs import commands
 from dicomio.pacs.commands import Command
 from dicomio.pacs.reassembly import MalformedMessage, Source
@@ -22,7 +23,8 @@ class MemorySink:
     """Data sets in memory, each in its own unless one is given back, so that whoever gets one may keep it.
 
     The digest of an instance is computed as its bytes come: the peer, which sends the next one only after
-    our answer, does not wait for it.
+    our answer, does not wait for it. An instance lies where a disk can take it from, with the Part 10
+    header that its object will begin with before it, unless it turns out larger than the one before.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ class MemorySink:
         self._data = bytearray()
         self._given_back: bytearray | None = None
         self._digest: hashlib._Hash | None = None
-        self._used = self._hashed = 0
+        self._start = self._used = self._hashed = 0
 
     @property
     def sha256(self) -> str:
@@ -47,20 +49,27 @@ class MemorySink:
 
     def begin(self, context_id: int, command: Command) -> None:
         # slices of one series have one size
-        size = min(self._used, AHEAD_BYTES)
-        self._data, self._given_back = self._given_back or bytearray(size), None
-        self._used = self._hashed = 0
+        size = min(self._used - self._start, AHEAD_BYTES)
+        self._start = 0
         self._digest = None
         if command.field == commands.C_STORE_RQ:
-            self._digest = digest(
+            beginning = begun(
                 command.text(commands.AFFECTED_SOP_CLASS_UID),
                 command.text(commands.AFFECTED_SOP_INSTANCE_UID),
                 self._transfer_syntax_of(context_id),
             )
+            size += ALIGNED
+            self._data, self._given_back = self._given_back or bytearray(size), None
+            if beginning is not None:
+                self._digest = beginning.digest
+                self._start = _behind(beginning.header_bytes, self._data)
+        else:
+            self._data = bytearray(size)
+        self._used = self._hashed = self._start
 
     def take(self, source: Source, length: int) -> None:
         start, end = self._used, self._used + length
-        if end > self._limit_bytes:
+        if end - self._start > self._limit_bytes:
             raise MalformedMessage("a data set above the limit")
         if end > len(self._data):
             self._data += bytes(max(length, min(len(self._data), AHEAD_BYTES)))
@@ -70,22 +79,31 @@ class MemorySink:
         if end - self._hashed >= _HASHED_BYTES:
             self._hash()
 
-    def end(self) -> Buffer:
+    def end(self) -> memoryview:
         self._hash()
-        del self._data[self._used :]
-        return self._data
+        return memoryview(self._data)[self._start : self._used]
 
     def give_back(self, data: Buffer) -> None:
-        """Take back what `end` returned and nobody uses any more, for the next data set."""
-        if not isinstance(data, bytearray):
+        """Take back what `end` returned and nobody uses any more, for the next instance."""
+        if not isinstance(data, memoryview):
+            return
+        owner = data.obj
+        data.release()
+        if not isinstance(owner, bytearray):  # none of ours
             return
         with suppress(BufferError):  # somebody still looks at it
-            data.append(0)
-            data.pop()
-            self._given_back = data
+            owner.append(0)
+            owner.pop()
+            self._given_back = owner
 
     def _hash(self) -> None:
         if self._digest is not None:
             with memoryview(self._data) as view, view[self._hashed : self._used] as fragment:
                 self._digest.update(fragment)
         self._hashed = self._used
+
+
+def _behind(header_bytes: int, data: bytearray) -> int:
+    """Return where in `data` something begins if a header before it is to begin where a disk likes it."""
+    off = misalignment(data) or 0
+    return (header_bytes - off) % ALIGNED

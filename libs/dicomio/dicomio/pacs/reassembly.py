@@ -47,7 +47,7 @@ class Sink(Protocol):
 
     @property
     def sha256(self) -> str:
-        """What `dicomcore.landing.digest` gave after what `end` returned; empty: not computed."""
+        """What `dicomcore.landing.begun` gave after what `end` returned; empty: not computed."""
         ...
 
 
