@@ -14,6 +14,7 @@ import time
 import psutil
 
 READY, FRESH = "ready", "fresh"
+_OWN = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _READY_BYTES = 2 << 30
 _STEP_BYTES = 4 << 20
 _BROUGHT_S_PER_PAGE = 4e-6
@@ -33,14 +34,16 @@ class Memory:
     def prepare(self) -> None:
         """Use memory and free it; or wait until the host has what is free, and take what it leaves."""
         if self._state == READY:
-            block = mmap.mmap(-1, min(_READY_BYTES, psutil.virtual_memory().available // 2))
+            block = mmap.mmap(
+                -1, min(_READY_BYTES, psutil.virtual_memory().available // 2), flags=_OWN
+            )
             _touched_s(block)
             block.close()
             return
         time.sleep(_REPORTED_AFTER_S)
         brought, most = 0, psutil.virtual_memory().available // 4
         while brought < _IN_A_ROW and sum(map(len, self._held)) < most:
-            block = mmap.mmap(-1, _STEP_BYTES)
+            block = mmap.mmap(-1, _STEP_BYTES, flags=_OWN)
             block.madvise(
                 mmap.MADV_NOHUGEPAGE
             )  # the small pieces first, which the host never takes

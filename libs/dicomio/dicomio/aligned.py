@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import sys
 
 ALIGNED = 4096
 """Offsets, lengths and addresses of direct writes are multiples of it: of every common block size."""
@@ -11,7 +12,11 @@ ALIGNED = 4096
 
 def aligned(size: int) -> memoryview:
     """Return `size` bytes of memory that begin at such a multiple."""
-    return memoryview(mmap.mmap(-1, size))  # a mapping begins at a page
+    # a mapping begins at a page
+    if sys.platform == "win32":
+        return memoryview(mmap.mmap(-1, size))
+    # not shared, as the default is, with what this process may become
+    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 def misalignment(buffer: bytearray | memoryview) -> int | None:
