@@ -197,3 +197,12 @@ def test_memory_knows_where_it_lies() -> None:
     assert misalignment(memory[17:]) == 17
     assert misalignment(memory[ALIGNED:]) == 0
     assert misalignment(memoryview(b"read only")) is None
+
+
+def test_what_was_gone_through_is_still_there() -> None:
+    memory = aligned(2 * ALIGNED)
+    memory[:] = data = data_of(len(memory))
+    body = Parts([memory])
+
+    for _ in range(2):
+        assert b"".join(body) == data

@@ -55,6 +55,8 @@ class PartsReader:
 
 def _give_back(part: memoryview, start: int) -> None:
     mapped = part.obj
+    if not part.readonly:  # not a file's, perhaps: its bytes are nowhere else
+        return
     if isinstance(mapped, mmap.mmap) and len(part) == len(mapped) and hasattr(mapped, "madvise"):
         length = min(CHUNK_BYTES, len(part) - start)
         mapped.madvise(mmap.MADV_DONTNEED, start, length)
