@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -80,6 +81,14 @@ def _target(descriptor: Path) -> str:
 def _pacs(port: int, **limits: float) -> DicomPacs:
     patience = {"connect_timeout_s": 30.0, "idle_timeout_s": 30.0, "cancel_timeout_s": 30.0}
     return DicomPacs(Peer("faulty", "FAULTY", LOOPBACK, port, **(patience | limits)))  # type: ignore[arg-type]
+
+
+def kept_in(came: list[Received]) -> Callable[[Received], int]:
+    def receive(one: Received) -> int:
+        came.append(replace(one, data=bytes(one.data)))  # the buffer is its owner's again
+        return 0
+
+    return receive
 
 
 def _get(
@@ -194,7 +203,7 @@ def test_an_abort_in_the_middle_is_unavailable_and_what_came_is_kept():
         line.send(ABORT_PDU)
 
     with scripted_peer(script) as port, pytest.raises(PeerUnavailable, match="aborted"):
-        _get(port, receive=lambda one: came.append(one) or 0)
+        _get(port, receive=kept_in(came))
 
     assert bytes(came[0].data) == b"data set"
 
@@ -321,7 +330,7 @@ def test_fragments_of_any_size_make_the_same_message():
         line.release()
 
     with scripted_peer(script) as port:
-        outcome = _get(port, receive=lambda one: came.append(one) or 0)
+        outcome = _get(port, receive=kept_in(came))
 
     assert outcome.status == 0
     assert [bytes(one.data) for one in came] == [data]
