@@ -123,6 +123,13 @@ def test_an_instance_lies_where_its_object_can_be_written_from() -> None:
     assert [misalignment(kept), misalignment(fourth)] == [len(header), len(header)]
 
 
+def test_memory_of_any_size_may_be_given_back() -> None:
+    sink = MemorySink(1 << 24, lambda _context_id: SYNTAX)
+    sink.give_back(memoryview(bytearray(b"little")))
+
+    assert bytes(taken(sink, DATA, 1, 300, 70_000)) == DATA
+
+
 def test_a_data_set_above_the_limit_is_refused() -> None:
     sink = MemorySink(10, lambda _context_id: SYNTAX)
 

@@ -53,13 +53,13 @@ def top_level(
 ) -> Iterator[Element]:
     """Yield the top-level elements in their order, to the end of the data set.
 
+    Trailing zeros, odd lengths, unknown VRs, groups out of order and stray delimiters are let
+    through: real data have them, and an object must not be lost for them.
+
     Parameters
     ----------
     wanted
         Only elements of these tags are yielded; the others are walked over all the same.
-
-    Trailing zeros, odd lengths, unknown VRs, groups out of order and stray delimiters are let
-    through: real data have them, and an object must not be lost for them.
 
     Raises
     ------

@@ -49,7 +49,7 @@ class StoreHandler:
             tally.stored(stored)
             self._metrics.received_bytes.inc(stored.size_bytes)
             self._metrics.duplicates.inc(not stored.created)
-            # the line of the association sums these up: one for each instance costs as much as its digest
+            # the association's line sums these up: one for each costs as much as walking its data set
             log.debug("instance_stored", object_key=str(stored.key), created=stored.created)
         except DicomToolsError as exc:
             status, comment = status_of(exc), exc.sentence[:COMMENT_LENGTH]

@@ -72,7 +72,8 @@ class MemorySink:
         if end - self._start > self._limit_bytes:
             raise MalformedMessage("a data set above the limit")
         if end > len(self._data):
-            self._data += bytes(max(length, min(len(self._data), AHEAD_BYTES)))
+            missing = end - len(self._data)
+            self._data += bytes(max(missing, min(len(self._data), AHEAD_BYTES)))
         with memoryview(self._data) as view, view[start:end] as fragment:
             source.take_into(fragment)
         self._used = end
